@@ -1,0 +1,65 @@
+#pragma once
+// Transport on a stream socket: multishot receive while messages are small, single receives into large blocks for bulk, one
+// gathered send in flight, ordered teardown.
+//
+// Receiving: idle and small messages use one multishot receive. After limits::bulk_after_blocks full blocks in a row, or when
+// expect() announces a large body, it is cancelled and single receives into large blocks follow, each armed when there is
+// credit, until small messages come again. A user that does not grant stops its own receive and nobody else's.
+//
+// Teardown: close() -> cancel what is in flight -> last completion -> close(fd) -> on_closed().
+#include "core/op.h"
+#include "core/transport.h"
+#include "core/worker.h"
+
+namespace ringside {
+
+class TcpTransport final : public Transport, private Flushable {
+ public:
+  // Takes over the connected socket `fd`.
+  TcpTransport(Worker& worker, int fd);
+  ~TcpTransport() override;
+
+  void start(TransportUser& user, size_t credit_bytes) override;
+  void send(Slice bytes) override;
+  void finish() override;
+  void grant(size_t bytes) override;
+  void expect(size_t bytes) override;
+  void close(Error why) override;
+  void abort(Error why) override;
+  size_t unsent_bytes() const override { return out_.size_bytes(); }
+  Address local_address() const override;
+  Address peer_address() const override;
+
+ private:
+  enum class ReceiveMode : uint8_t { multishot, bulk };
+  void on_flush() override;
+  void on_receive(Cqe cqe);
+  void on_send(Cqe cqe);
+  void received(Slice bytes, Cqe cqe);
+  void choose_mode(size_t bytes);
+  void arm_receive();
+  bool may_receive() const;
+  void set_hungry(bool hungry);
+  void join();
+
+  Worker& worker_;
+  TransportUser* user_ = nullptr;
+  Buffer out_;
+  OpFor<TcpTransport, &TcpTransport::on_receive> receive_{*this};
+  OpFor<TcpTransport, &TcpTransport::on_send> send_{*this};
+  int64_t credit_bytes_ = 0;    // may still be delivered; below zero when a multishot overran
+  int64_t window_bytes_ = 0;    // the credit given at the start
+  Error close_reason_{};
+  int fd_;
+  ReceiveMode mode_ = ReceiveMode::multishot;
+  uint8_t streak_ = 0;          // full blocks in a row (multishot), small messages in a row (bulk)
+  bool cancelling_ : 1 = false;  // the receive in flight was cancelled, to pause or to change mode
+  bool ended_ : 1 = false;       // FIN received
+  bool finishing_ : 1 = false;   // FIN wanted
+  bool finished_ : 1 = false;    // FIN sent
+  bool closing_ : 1 = false;
+  bool closed_ : 1 = false;
+  bool hungry_ : 1 = false;
+};
+
+}  // namespace ringside

@@ -1,0 +1,48 @@
+#pragma once
+// A byte pipe with credit. TCP today; TLS is another implementation that owns one of these.
+#include <cstddef>
+
+#include "core/address.h"
+#include "core/buffer.h"
+#include "core/error.h"
+
+namespace ringside {
+
+// Implemented by whoever reads the bytes.
+class TransportUser {
+ public:
+  virtual void on_bytes(Slice bytes) = 0;
+  // The peer will send no more; sending may go on.
+  virtual void on_end() = 0;
+  // So many bytes of what was given to send() went to the kernel.
+  virtual void on_sent(size_t bytes) = 0;
+  // The last call, exactly once; never from inside close().
+  virtual void on_closed(Error why) = 0;
+
+ protected:
+  ~TransportUser() = default;
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  // Begins to receive; `credit_bytes` may be delivered before the first grant.
+  virtual void start(TransportUser& user, size_t credit_bytes) = 0;
+  // Always accepted; goes out with everything else of this turn in one gathered send.
+  virtual void send(Slice bytes) = 0;
+  // FIN when everything given to send() has gone.
+  virtual void finish() = 0;
+  // So many delivered bytes were consumed: as many more may be delivered.
+  virtual void grant(size_t bytes) = 0;
+  // At least so many bytes are to come: lets a bulk transfer begin in large blocks.
+  virtual void expect(size_t bytes) = 0;
+  // Drops what is unsent, stops everything; on_closed(why) follows in a later turn.
+  virtual void close(Error why) = 0;
+  // The same, and the peer sees a reset: for a message that broke off and must not look whole.
+  virtual void abort(Error why) = 0;
+  virtual size_t unsent_bytes() const = 0;
+  virtual Address local_address() const = 0;
+  virtual Address peer_address() const = 0;
+};
+
+}  // namespace ringside

@@ -1,0 +1,87 @@
+#pragma once
+// Everything that one thread owns: ring, wheel, pools, mailbox, and the loop that turns them.
+#include <memory>
+
+#include "core/arena.h"
+#include "core/block_pool.h"
+#include "core/intrusive_list.h"
+#include "core/mailbox.h"
+#include "core/op.h"
+#include "core/ring.h"
+#include "core/timer_wheel.h"
+
+namespace ringside {
+
+// Something that ends at the end of a turn, when no handler stands on it any more.
+class Retired : public Link<Retired> {
+ public:
+  virtual ~Retired() { unlink(); }
+  // The worker's last word. Objects that live in a slab go back to it.
+  virtual void on_retired() { delete this; }
+};
+
+// Something with work to do once, after the handlers of this turn and before the next wait: a transport with output, say.
+struct FlushTag {};
+class Flushable : public Link<FlushTag> {
+ public:
+  virtual void on_flush() = 0;
+
+ protected:
+  ~Flushable() { unlink(); }
+};
+
+class Worker {
+ public:
+  // `ring` was made with `pools` and lives as long as the worker does.
+  Worker(uint32_t index, Ring& ring, BlockPools& pools);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+  ~Worker();
+
+  uint32_t index() const { return index_; }
+  Ring& ring() { return ring_; }
+  TimerWheel& timers() { return timers_; }
+  BlockPools& pools() { return pools_; }
+  OutputWriter& output() { return output_; }
+  ArenaPool& arenas() { return arenas_; }
+  Mailbox& mailbox() { return mailbox_; }
+  Instant now() const { return ring_.now(); }
+  void arm(Timer& timer, Duration from_now) { timers_.arm(timer, ring_.now() + from_now); }
+
+  // Calls object.on_retired() at the end of the turn.
+  void retire(Retired& object) { retired_.push_back(object); }
+  // Calls on_flush() before the next wait; again only when asked again.
+  void flush_later(Flushable& item) {
+    if (!item.linked()) flushes_.push_back(item);
+  }
+
+  // One turn: flushes, waits at most `wait_max`, runs completions and timers, frees what retired.
+  void turn(Duration wait_max = Duration::max());
+  // Turns until stop().
+  void run();
+  // From the worker's own thread.
+  void stop() { stopping_ = true; }
+  // Begins to watch the mailbox; run() does it by itself.
+  void watch_mailbox();
+  // Ends the mailbox watch, so that no operation is left in flight.
+  void unwatch_mailbox();
+
+ private:
+  void flush_all();
+  void free_retired();
+  void on_mail(Cqe cqe);
+
+  const uint32_t index_;
+  Ring& ring_;
+  BlockPools& pools_;
+  TimerWheel timers_;
+  OutputWriter output_;
+  ArenaPool arenas_;
+  Mailbox mailbox_;
+  List<Flushable, FlushTag> flushes_;
+  List<Retired, Retired> retired_;
+  bool stopping_ = false;
+  OpFor<Worker, &Worker::on_mail> mail_{*this};
+};
+
+}  // namespace ringside
