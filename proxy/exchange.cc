@@ -1,0 +1,211 @@
+#include "proxy/exchange.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "proxy/http_manager.h"
+#include "proxy/live_listener.h"
+#include "proxy/session.h"
+#include "proxy/shard.h"
+
+namespace ringside {
+
+Exchange::Exchange(Session& session, Stream& stream)
+    : session_(session),
+      worker_(session.worker()),
+      down_stream_(stream),
+      arena_(worker_.arenas()),
+      manager_(session.listener().http()),
+      started_(worker_.now()),
+      last_activity_(started_),
+      idle_timeout_(manager_.spec().stream_idle_timeout) {
+  StatBlock<HttpStat>& stats = session_.listener().http_stats();
+  stats.inc(HttpStat::downstream_rq_total);
+  stats.inc(HttpStat::downstream_rq_http1_total);
+  stats.inc(HttpStat::downstream_rq_active);
+}
+
+Exchange::~Exchange() = default;
+
+void Exchange::on_retired() { session_.listener().shard().free_exchange(*this); }
+
+// --- local replies -----------------------------------------------------------------------------------------------------
+
+// Answers the client ourselves. When the response has begun already there is nothing left but to cut the connection, so that a
+// half answer never looks whole.
+void Exchange::reply(const LocalReply& reply) {
+  if (phase_ == Phase::done || response_end_) return;
+  drop_upstream({ErrorCode::cancelled, Origin::local, Retry::never, reply.details});
+  record_.response_code_details = reply.details;
+  if (response_started_) {
+    down_stream_.reset({ErrorCode::cancelled, Origin::local, Retry::never, reply.details});
+    return finish();
+  }
+  phase_ = Phase::replying;
+  // Envoy counts what the client was told instead of the upstream's answer as the upstream's.
+  if (cluster_ != nullptr && !response_from_upstream_) count_upstream_code(reply.status);
+  Head& head = *arena_.make<Head>(arena_);
+  head.status = reply.status;
+  if (!reply.location.empty()) head.fields.add(HeaderId::location, reply.location);
+  if (flags_.has(ResponseFlag::upstream_overflow) && !manager_.spec().suppress_envoy_headers)
+    head.fields.add(HeaderId::x_envoy_overloaded, "true");
+  if (reply.status >= 200 && reply.status != 204 && reply.status != 304) {
+    std::array<char, 20> digits;
+    const auto end = std::to_chars(digits.begin(), digits.end(), reply.body.size()).ptr;
+    head.fields.add(HeaderId::content_length, arena_.copy({digits.begin(), end}));
+    if (!reply.body.empty()) head.fields.add(HeaderId::content_type, "text/plain");
+  }
+  // The rest of the request is not wanted, and without it the connection cannot go on.
+  if (!request_end_) session_.drain();
+  finish_response_head(head);
+  response_started_ = true;
+  response_end_ = true;
+  const bool bodiless = is_head_ || reply.body.empty();
+  down_stream_.send_head(head, bodiless ? End::yes : End::no);
+  if (!bodiless) {
+    response_bytes_ += reply.body.size();
+    down_stream_.send_body(worker_.output().copy(reply.body), End::yes);
+  }
+  finish();
+}
+
+// --- the end -----------------------------------------------------------------------------------------------------------
+
+void Exchange::cancel(Error why, ResponseFlag flag) {
+  if (phase_ == Phase::done) return;
+  flags_.set(flag);
+  drop_upstream(why);
+  down_stream_.reset(why);
+  finish();
+}
+
+// Lets go of the upstream. A connection whose exchange is not over cannot be used again.
+void Exchange::drop_upstream(Error why) {
+  if (phase_ == Phase::waiting) endpoint_->pool().give_up(*this);
+  if (connection_ != nullptr) {
+    cluster_->stats().inc(why.code == ErrorCode::cancelled ? ClusterStat::upstream_rq_tx_reset
+                                                           : ClusterStat::upstream_rq_rx_reset);
+    connection_->abandon(why);
+  }
+  connection_ = nullptr;
+  up_stream_ = nullptr;
+  held_body_.clear();
+  if (!counted_upstream_) return;
+  counted_upstream_ = false;
+  cluster_->breaker().give(Resource::requests);
+  cluster_->stats().dec(ClusterStat::upstream_rq_active);
+  host_->cells(worker_.index()).subtract(HostStat::rq_active);
+}
+
+// Both messages are over, or given up. Exactly once.
+void Exchange::finish() {
+  if (phase_ == Phase::done) return;
+  const bool clean = request_end_ && response_end_;
+  phase_ = Phase::done;
+  timer_.disarm();
+  drop_upstream({ErrorCode::cancelled, Origin::local, Retry::never, "exchange over"});
+  // The codec must not come back to us with the rest of the request.
+  if (!clean) down_stream_.reset({ErrorCode::cancelled, Origin::local, Retry::never, "exchange over"});
+  StatBlock<HttpStat>& stats = session_.listener().http_stats();
+  stats.dec(HttpStat::downstream_rq_active);
+  count_response();
+  log();
+  Session::ExchangeEnd how = Session::ExchangeEnd::abort;
+  if (clean) how = Session::ExchangeEnd::clean;
+  else if (refused_) how = Session::ExchangeEnd::refused;
+  else if (response_end_) how = Session::ExchangeEnd::close_after_flush;
+  session_.on_exchange_end(how);
+  worker_.retire(*this);
+}
+
+void Exchange::count_upstream_code(uint16_t status) {
+  StatBlock<ClusterStat>& stats = cluster_->stats();
+  stats.record_code(ClusterStat::upstream_rq_codes, status);
+  if (!manager_.spec().dynamic_stats) return;
+  stats.record_code(record_.is_internal ? ClusterStat::internal_upstream_rq_codes : ClusterStat::external_upstream_rq_codes,
+                    status);
+}
+
+void Exchange::count_response() {
+  LiveListener& listener = session_.listener();
+  if (!response_started_) return;
+  listener.http_stats().inc(HttpStat::downstream_rq_completed);
+  listener.http_stats().inc(downstream_rq_class(status_));
+  listener.listener_http_stats().inc(ListenerHttpStat::downstream_rq_completed);
+  listener.listener_http_stats().inc(listener_rq_class(status_));
+  const auto elapsed_ms = static_cast<uint64_t>((worker_.now() - started_) / milliseconds(1));
+  listener.http_stats().record(HttpStat::downstream_rq_time, elapsed_ms);
+}
+
+void Exchange::log() {
+  LiveListener& listener = session_.listener();
+  if (!listener.has_access_logs()) return;
+  record_.start_time = started_wall_;
+  record_.duration = worker_.now() - started_;
+  record_.response_code = status_;
+  record_.flags = flags_;
+  record_.bytes_received = request_bytes_;
+  record_.bytes_sent = response_bytes_;
+  record_.request = request_;
+  record_.response = response_;
+  const Address peer = session_.peer_address();
+  record_.downstream_direct_remote = &peer;
+  record_.downstream_remote = client_.is_forwarded ? &client_.address : &peer;
+  record_.connection_id = session_.id();
+  record_.listener_name = listener.spec().name;
+  if (host_ != nullptr) record_.upstream_host = host_->text();
+  if (cluster_ != nullptr) record_.upstream_cluster = cluster_->spec().name;
+  listener.write_access_logs(record_);
+}
+
+// --- time --------------------------------------------------------------------------------------------------------------
+
+Instant Exchange::next_deadline() const {
+  Instant deadline = Instant::max();
+  const auto at_most = [&](Instant from, Duration span) {
+    if (span > Duration::zero()) deadline = std::min(deadline, from + span);
+  };
+  at_most(last_activity_, idle_timeout_);
+  if (!request_end_) at_most(started_, manager_.spec().request_timeout);
+  if (request_end_ && cluster_ != nullptr && !response_end_) at_most(request_ended_, route_timeout_);
+  at_most(started_, manager_.spec().protocol.stream_duration_max);
+  return deadline;
+}
+
+// An armed timer that fires early looks again; only an earlier deadline moves it.
+void Exchange::arm_timer() {
+  const Instant deadline = next_deadline();
+  if (deadline == Instant::max()) return;
+  if (timer_.armed() && timer_.deadline() <= deadline) return;
+  worker_.timers().arm(timer_, deadline);
+}
+
+void Exchange::on_timer() {
+  const Instant now = worker_.now();
+  const HttpManagerSpec& spec = manager_.spec();
+  StatBlock<HttpStat>& stats = session_.listener().http_stats();
+  if (next_deadline() > now) return arm_timer();
+  if (spec.protocol.stream_duration_max > Duration::zero() && now >= started_ + spec.protocol.stream_duration_max) {
+    stats.inc(HttpStat::downstream_rq_max_duration_reached);
+    flags_.set(ResponseFlag::duration_timeout);
+    return reply({.status = 408, .body = "downstream duration timeout", .details = "max_duration_timeout"});
+  }
+  if (!request_end_ && spec.request_timeout > Duration::zero() && now >= started_ + spec.request_timeout) {
+    stats.inc(HttpStat::downstream_rq_timeout);
+    return reply({.status = 408, .body = "request timeout", .details = "request_overall_timeout"});
+  }
+  if (request_end_ && cluster_ != nullptr && route_timeout_ > Duration::zero() && now >= request_ended_ + route_timeout_) {
+    cluster_->stats().inc(ClusterStat::upstream_rq_timeout);
+    if (host_ != nullptr) host_->cells(worker_.index()).add(HostStat::rq_timeout);
+    flags_.set(ResponseFlag::upstream_request_timeout);
+    return reply({.status = 504, .body = "upstream request timeout", .details = "response_timeout"});
+  }
+  stats.inc(HttpStat::downstream_rq_idle_timeout);
+  flags_.set(ResponseFlag::stream_idle_timeout);
+  // Envoy: 408 while the request is still due, 504 while the response is.
+  if (request_end_) return reply({.status = 504, .body = "stream timeout", .details = "stream_idle_timeout"});
+  reply({.status = 408, .body = "stream timeout", .details = "stream_idle_timeout"});
+}
+
+}  // namespace ringside

@@ -1,0 +1,152 @@
+#pragma once
+// One request and its response: the only place that decides timeout, reset and local reply.
+//
+//   routing -> waiting (for a connection) -> forwarding -> done
+//        `-> replying (local answer) ---------------------^
+//
+// The request side (`down_`) and the response side (`up_`) each receive one message and forward it; a body piece that went out
+// on one side grants credit on the other, so a slow reader slows exactly its own sender.
+#include "codecs/http.h"
+#include "core/arena.h"
+#include "core/worker.h"
+#include "proxy/forwarding_headers.h"
+#include "proxy/observe/access_log.h"
+#include "proxy/observe/response_flags.h"
+#include "proxy/upstream/cluster.h"
+
+namespace ringside {
+
+class HttpManager;
+class LiveListener;
+class Session;
+class Shard;
+struct Route;
+
+class Exchange final : public Retired, private LeaseUser {
+ public:
+  Exchange(Session& session, Stream& stream);
+  ~Exchange() override;
+  void on_retired() override;
+
+  // What the codec talks to about the request.
+  StreamUser& request_side() { return down_; }
+  // The client or the listener is going away.
+  void cancel(Error why, ResponseFlag flag);
+  Arena& arena() { return arena_; }
+
+ private:
+  enum class Phase : uint8_t { routing, waiting, forwarding, replying, done };
+
+  // The request, from the client.
+  class DownSide final : public StreamUser {
+   public:
+    explicit DownSide(Exchange& exchange) : exchange_(exchange) {}
+    Arena& arena() override { return exchange_.arena_; }
+    void on_head(Head& head, End end) override { exchange_.on_request_head(head, end); }
+    void on_informational(Head&) override {}
+    void on_body(Slice piece, End end) override { exchange_.on_request_body(std::move(piece), end); }
+    void on_trailers(HeaderMap& fields) override { exchange_.on_request_trailers(fields); }
+    void on_sent(size_t body_bytes) override { exchange_.on_response_sent(body_bytes); }
+    void on_reset(Error why) override { exchange_.on_client_reset(why); }
+
+   private:
+    Exchange& exchange_;
+  };
+  // The response, from the upstream.
+  class UpSide final : public StreamUser {
+   public:
+    explicit UpSide(Exchange& exchange) : exchange_(exchange) {}
+    Arena& arena() override { return exchange_.arena_; }
+    void on_head(Head& head, End end) override { exchange_.on_response_head(head, end); }
+    void on_informational(Head& head) override { exchange_.on_response_informational(head); }
+    void on_body(Slice piece, End end) override { exchange_.on_response_body(std::move(piece), end); }
+    void on_trailers(HeaderMap& fields) override { exchange_.on_response_trailers(fields); }
+    void on_sent(size_t body_bytes) override { exchange_.on_request_sent(body_bytes); }
+    void on_reset(Error why) override { exchange_.on_upstream_reset(why); }
+
+   private:
+    Exchange& exchange_;
+  };
+
+  // exchange_request.cc
+  void on_request_head(Head& head, End end);
+  bool prepare_target(Head& head);
+  void route_request(Head& head);
+  void start_upstream();
+  void on_lease(UpstreamConnection& connection) override;
+  void on_lease_failed(Error why) override;
+  void finish_request_head();
+  void on_request_body(Slice piece, End end);
+  void on_request_trailers(HeaderMap& fields);
+  void on_request_end();
+  void on_request_sent(size_t body_bytes);
+  void on_client_reset(Error why);
+  // exchange_response.cc
+  void on_response_informational(Head& head);
+  void on_response_head(Head& head, End end);
+  void on_response_body(Slice piece, End end);
+  void on_response_trailers(HeaderMap& fields);
+  void on_response_end();
+  void on_response_sent(size_t body_bytes);
+  void on_upstream_reset(Error why);
+  void finish_response_head(Head& head);
+  // exchange.cc
+  struct LocalReply {
+    uint16_t status = 0;
+    std::string_view body;
+    const char* details = "";
+    std::string_view location = {};
+  };
+  void reply(const LocalReply& reply);
+  void drop_upstream(Error why);
+  void finish();
+  void log();
+  void count_response();
+  void count_upstream_code(uint16_t status);
+  void arm_timer();
+  void on_timer();
+  Instant next_deadline() const;
+  void touch() { last_activity_ = worker_.now(); }
+
+  Session& session_;
+  Worker& worker_;
+  Stream& down_stream_;
+  Arena arena_;
+  DownSide down_{*this};
+  UpSide up_{*this};
+  const HttpManager& manager_;
+  const Route* route_ = nullptr;
+  Cluster* cluster_ = nullptr;
+  Endpoint* endpoint_ = nullptr;
+  std::shared_ptr<Host> host_;
+  UpstreamConnection* connection_ = nullptr;
+  Stream* up_stream_ = nullptr;
+  Head* request_ = nullptr;   // in the arena
+  Head* response_ = nullptr;  // in the arena; what was sent to the client
+  HeaderMap* request_trailers_ = nullptr;
+  Buffer held_body_;  // until there is a connection
+  TimerFor<Exchange, &Exchange::on_timer> timer_{*this};
+  Instant started_{};
+  Instant request_ended_{};
+  Instant upstream_started_{};
+  Instant last_activity_{};
+  WallTime started_wall_{};
+  Duration route_timeout_{};
+  Duration idle_timeout_{};
+  uint64_t request_bytes_ = 0;
+  uint64_t response_bytes_ = 0;
+  ClientFacts client_;
+  AccessLogRecord record_;
+  ResponseFlags flags_{};
+  uint16_t status_ = 0;
+  Phase phase_ = Phase::routing;
+  bool request_end_ : 1 = false;
+  bool response_started_ : 1 = false;
+  bool response_end_ : 1 = false;
+  bool response_from_upstream_ : 1 = false;
+  bool is_head_ : 1 = false;
+  bool counted_upstream_ : 1 = false;
+  bool refused_ : 1 = false;  // for its body; the session sends the answer that is logged here
+};
+
+}  // namespace ringside

@@ -1,0 +1,205 @@
+// The request's way through Exchange: target, route, connection, body.
+#include "proxy/exchange.h"
+#include "proxy/http_manager.h"
+#include "proxy/live_listener.h"
+#include "proxy/session.h"
+#include "proxy/shard.h"
+
+namespace ringside {
+
+void Exchange::on_request_head(Head& head, End end) {
+  request_ = &head;
+  record_.request = &head;
+  record_.version = head.version;
+  is_head_ = head.method == "HEAD";
+  request_end_ = end == End::yes;
+  request_ended_ = started_;
+  if (session_.listener().has_access_logs()) started_wall_ = worker_.ring().wall_now();
+  // Set first, so that a reply from here on may end us: nothing below touches the exchange after it.
+  if (head.upgrade) {
+    flags_.set(ResponseFlag::downstream_protocol_error);
+    session_.drain();  // what follows may be the other protocol already
+    return reply({.status = 403,
+                  .body = "upgrade and CONNECT are not enabled on this listener",
+                  .details = "upgrade_not_enabled"});
+  }
+  if (!prepare_target(head)) return;
+  if (head.expect_continue && !manager_.spec().proxy_100_continue) {
+    Head interim(arena_);
+    interim.status = 100;
+    down_stream_.send_informational(interim);
+    head.fields.remove(HeaderId::expect);
+  }
+  route_request(head);
+}
+
+// Host and path in the one form that routing and the upstream see.
+bool Exchange::prepare_target(Head& head) {
+  const TargetVerdict verdict = manager_.target().apply(head, session_.listener().local_port());
+  switch (verdict.action) {
+    case TargetAction::forward:
+      return true;
+    case TargetAction::redirect:
+      session_.listener().http_stats().inc(HttpStat::downstream_rq_redirected_with_normalized_path);
+      reply({.status = 307, .body = {}, .details = verdict.details, .location = verdict.location});
+      return false;
+    case TargetAction::reject:
+      session_.listener().http_stats().inc(HttpStat::downstream_rq_failed_path_normalization);
+      flags_.set(ResponseFlag::downstream_protocol_error);
+      session_.drain();
+      reply({.status = 400, .body = verdict.message, .details = verdict.details});
+      return false;
+  }
+  return false;
+}
+
+void Exchange::route_request(Head& head) {
+  LiveListener& listener = session_.listener();
+  Ring& ring = worker_.ring();
+  client_ = manager_.forwarding().on_request(head, {.peer = session_.peer_address(), .tls = false},
+                                             {.high = ring.random(), .low = ring.random()});
+  record_.is_internal = client_.is_internal;
+  const RouteMatch match = manager_.routes().match(head.authority, head.path);
+  if (match.route == nullptr) {
+    listener.http_stats().inc(HttpStat::no_route);
+    flags_.set(ResponseFlag::no_route_found);
+    return reply({.status = 404, .body = {}, .details = "route_not_found"});
+  }
+  route_ = match.route;
+  record_.route_name = route_->spec().name;
+  if (const auto& direct = route_->spec().direct_response; direct.has_value()) {
+    listener.http_stats().inc(HttpStat::rq_direct_response);
+    return reply({.status = direct->status, .body = direct->body, .details = "direct_response"});
+  }
+  listener.http_stats().inc(HttpStat::rq_total);
+  route_timeout_ = manager_.forwarding().take_timeout(head, route_->spec().timeout);
+  if (route_->spec().idle_timeout.has_value()) idle_timeout_ = *route_->spec().idle_timeout;
+  cluster_ = listener.shard().cluster(route_->cluster_index());
+  start_upstream();
+}
+
+void Exchange::start_upstream() {
+  StatBlock<ClusterStat>& stats = cluster_->stats();
+  if (!cluster_->breaker().try_take(Resource::requests)) {
+    stats.inc(ClusterStat::upstream_rq_pending_overflow);
+    flags_.set(ResponseFlag::upstream_overflow);
+    return reply({.status = 503,
+                  .body = "upstream connect error or disconnect/reset before headers. reset reason: overflow",
+                  .details = "upstream_reset_before_response_started{overflow}"});
+  }
+  endpoint_ = cluster_->pick();
+  if (endpoint_ == nullptr) {
+    cluster_->breaker().give(Resource::requests);
+    stats.inc(ClusterStat::upstream_cx_none_healthy);
+    flags_.set(ResponseFlag::no_healthy_upstream);
+    return reply({.status = 503, .body = "no healthy upstream", .details = "no_healthy_upstream"});
+  }
+  host_ = endpoint_->shared_host();
+  counted_upstream_ = true;
+  stats.inc(ClusterStat::upstream_rq_total);
+  stats.inc(ClusterStat::upstream_rq_active);
+  host_->cells(worker_.index()).add(HostStat::rq_total);
+  host_->cells(worker_.index()).add(HostStat::rq_active);
+  phase_ = Phase::waiting;
+  const Result<UpstreamConnection*> lease = endpoint_->pool().lease(*this);
+  if (!lease) {
+    phase_ = Phase::routing;
+    return on_lease_failed(lease.error());
+  }
+  if (*lease != nullptr) return on_lease(**lease);
+  arm_timer();
+}
+
+void Exchange::on_lease_failed(Error why) {
+  phase_ = Phase::routing;
+  const bool overflow = why.code == ErrorCode::overloaded;
+  flags_.set(overflow ? ResponseFlag::upstream_overflow : ResponseFlag::upstream_connection_failure);
+  if (overflow)
+    return reply({.status = 503,
+                  .body = "upstream connect error or disconnect/reset before headers. reset reason: overflow",
+                  .details = "upstream_reset_before_response_started{overflow}"});
+  record_.upstream_transport_failure_reason = why.detail;
+  if (why.code == ErrorCode::timed_out)
+    return reply({.status = 503,
+                  .body = "upstream connect error or disconnect/reset before headers. reset reason: connection timeout",
+                  .details = "upstream_reset_before_response_started{connection_timeout}"});
+  reply({.status = 503,
+         .body = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
+         .details = "upstream_reset_before_response_started{remote_connection_failure}"});
+}
+
+void Exchange::on_lease(UpstreamConnection& connection) {
+  connection_ = &connection;
+  phase_ = Phase::forwarding;
+  upstream_started_ = worker_.now();
+  touch();
+  up_stream_ = &connection.open(up_);
+  finish_request_head();
+  const bool nothing_held = held_body_.empty() && request_trailers_ == nullptr;
+  up_stream_->send_head(*request_, request_end_ && nothing_held ? End::yes : End::no);
+  while (!held_body_.empty() && up_stream_ != nullptr) {
+    Slice piece = held_body_.pop_front();
+    const bool last = request_end_ && held_body_.empty() && request_trailers_ == nullptr;
+    up_stream_->send_body(std::move(piece), last ? End::yes : End::no);
+  }
+  if (request_trailers_ != nullptr && up_stream_ != nullptr) up_stream_->send_trailers(*request_trailers_);
+  arm_timer();
+}
+
+// The last changes before the request goes out.
+void Exchange::finish_request_head() {
+  manager_.forwarding().on_upstream_request(*request_, route_timeout_);
+  route_->edit_request(*request_, record_, session_.listener().shard().second_cache());
+  route_->rewrite_target(*request_, manager_.spec().suppress_envoy_headers ? Route::OriginalPath::suppress
+                                                                           : Route::OriginalPath::keep);
+}
+
+void Exchange::on_request_body(Slice piece, End end) {
+  if (phase_ == Phase::done) return;
+  touch();
+  request_bytes_ += piece.size();
+  if (end == End::yes) on_request_end();
+  if (up_stream_ != nullptr) return up_stream_->send_body(std::move(piece), end);
+  // The client has no more credit than its window, so this is bounded.
+  held_body_.append(std::move(piece));
+}
+
+void Exchange::on_request_trailers(HeaderMap& fields) {
+  if (phase_ == Phase::done) return;
+  on_request_end();
+  if (up_stream_ != nullptr) return up_stream_->send_trailers(fields);
+  request_trailers_ = &fields;
+}
+
+void Exchange::on_request_end() {
+  request_end_ = true;
+  request_ended_ = worker_.now();
+  arm_timer();
+}
+
+void Exchange::on_request_sent(size_t body_bytes) {
+  if (phase_ == Phase::done) return;
+  touch();
+  if (!request_end_) down_stream_.grant(body_bytes);
+}
+
+// The client went away, or its body is no HTTP: the upstream need not go on. In the second case the client is still there, and
+// the session answers it when the codec asks for that.
+void Exchange::on_client_reset(Error why) {
+  if (phase_ == Phase::done) return;
+  const bool protocol = why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large;
+  flags_.set(protocol ? ResponseFlag::downstream_protocol_error : ResponseFlag::downstream_connection_termination);
+  record_.response_code_details = protocol ? why.detail : "downstream_remote_disconnect";
+  if (!protocol) session_.listener().http_stats().inc(HttpStat::downstream_rq_rx_reset);
+  if (protocol && why.origin == Origin::downstream && !response_started_) {
+    refused_ = true;
+    response_started_ = true;
+    status_ = 400;
+    response_bytes_ = std::string_view(why.detail).size();
+  }
+  if (cluster_ != nullptr) cluster_->stats().inc(ClusterStat::upstream_rq_cancelled);
+  drop_upstream({ErrorCode::cancelled, Origin::downstream, Retry::never, "client gone"});
+  finish();
+}
+
+}  // namespace ringside

@@ -1,0 +1,119 @@
+// The response's way through Exchange.
+#include <charconv>
+
+#include "proxy/exchange.h"
+#include "proxy/http_manager.h"
+#include "proxy/live_listener.h"
+#include "proxy/session.h"
+#include "proxy/shard.h"
+
+namespace ringside {
+namespace {
+
+// 0 when it is not said. The codec has checked that it is a number.
+size_t body_length(const Head& head) {
+  const std::string_view text = head.fields.value(HeaderId::content_length);
+  size_t length = 0;
+  std::from_chars(text.data(), text.data() + text.size(), length);
+  return length;
+}
+
+}  // namespace
+
+void Exchange::on_response_informational(Head& head) {
+  // 100 was answered by us, unless the operator wants it end to end.
+  if (head.status == 100 && !(manager_.spec().proxy_100_continue && request_->expect_continue)) return;
+  touch();
+  down_stream_.send_informational(head);
+}
+
+void Exchange::on_response_head(Head& head, End end) {
+  touch();
+  response_from_upstream_ = true;
+  count_upstream_code(head.status);
+  host_->cells(worker_.index()).add(head.status < 500 ? HostStat::rq_success : HostStat::rq_error);
+  record_.response_code_details = "via_upstream";
+  record_.upstream_service_time = worker_.now() - upstream_started_;
+  manager_.forwarding().on_upstream_response(head, record_.upstream_service_time);
+  finish_response_head(head);
+  response_started_ = true;
+  down_stream_.send_head(head, end);
+  if (end == End::yes) return on_response_end();
+  connection_->expect(body_length(head));
+  arm_timer();
+}
+
+// The last changes before the response goes out, ours or the upstream's.
+void Exchange::finish_response_head(Head& head) {
+  response_ = &head;
+  status_ = head.status;
+  record_.response = &head;
+  record_.response_code = head.status;
+  SecondCache& second = session_.listener().shard().second_cache();
+  if (route_ != nullptr)
+    route_->edit_response(head, record_, second);
+  manager_.forwarding().on_response(head, *request_, second, worker_.ring().wall_now());
+}
+
+void Exchange::on_response_body(Slice piece, End end) {
+  touch();
+  response_bytes_ += piece.size();
+  down_stream_.send_body(std::move(piece), end);
+  if (end == End::yes) on_response_end();
+}
+
+void Exchange::on_response_trailers(HeaderMap& fields) {
+  down_stream_.send_trailers(fields);
+  on_response_end();
+}
+
+// The upstream has said everything. With the request whole, its connection goes back to the pool by itself; otherwise the rest of
+// the request has nowhere to go.
+void Exchange::on_response_end() {
+  if (phase_ == Phase::done) return;
+  response_end_ = true;
+  const auto elapsed_ms = static_cast<uint64_t>((worker_.now() - upstream_started_) / milliseconds(1));
+  StatBlock<ClusterStat>& stats = cluster_->stats();
+  stats.record(ClusterStat::upstream_rq_time, elapsed_ms);
+  if (manager_.spec().dynamic_stats)
+    stats.record(record_.is_internal ? ClusterStat::internal_upstream_rq_time : ClusterStat::external_upstream_rq_time,
+                 elapsed_ms);
+  if (request_end_) {
+    connection_ = nullptr;
+    up_stream_ = nullptr;
+  } else {
+    session_.listener().http_stats().inc(HttpStat::downstream_rq_response_before_rq_complete);
+  }
+  finish();
+}
+
+void Exchange::on_response_sent(size_t body_bytes) {
+  if (phase_ == Phase::done) return;
+  touch();
+  if (up_stream_ != nullptr && !response_end_) up_stream_->grant(body_bytes);
+}
+
+// The upstream's connection broke, or it spoke nonsense. Its connection closes by itself.
+void Exchange::on_upstream_reset(Error why) {
+  if (phase_ == Phase::done) return;
+  connection_ = nullptr;
+  up_stream_ = nullptr;
+  cluster_->stats().inc(ClusterStat::upstream_rq_rx_reset);
+  host_->cells(worker_.index()).add(HostStat::rq_error);
+  const bool protocol = why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large;
+  flags_.set(protocol ? ResponseFlag::upstream_protocol_error : ResponseFlag::upstream_connection_termination);
+  record_.upstream_transport_failure_reason = why.detail;
+  if (response_started_) {
+    session_.listener().http_stats().inc(HttpStat::rq_reset_after_downstream_response_started);
+    return reply({.status = 0, .body = {}, .details = "upstream_reset_after_response_started{connection_termination}"});
+  }
+  if (protocol)
+    return reply({.status = 502,
+                  .body = "upstream connect error or disconnect/reset before headers. reset reason: protocol error",
+                  .details = "upstream_reset_before_response_started{protocol_error}"});
+  reply({.status = 503,
+         .body = "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+         .details = "upstream_reset_before_response_started{connection_termination}"});
+}
+
+}  // namespace ringside

@@ -1,0 +1,85 @@
+#pragma once
+// A listener as one worker lives it: its socket, its connections, its counters and logs.
+#include <memory>
+#include <vector>
+
+#include "core/listener.h"
+#include "proxy/observe/access_log.h"
+#include "proxy/observe/log_file.h"
+#include "proxy/session.h"
+#include "proxy/snapshot.h"
+#include "proxy/tcp_session.h"
+
+namespace ringside {
+
+class Shard;
+
+class LiveListener final : private ListenerUser {
+ public:
+  // `listening_fd` is taken over; -1 for a listener that does not bind.
+  LiveListener(Shard& shard, std::shared_ptr<const ListenerEntry> entry, int listening_fd);
+  ~LiveListener();
+
+  void start();
+  // Accepts no more; what was accepted lives on.
+  void stop_accepting();
+  // Keep-alive connections close on their next answer, idle ones now.
+  void drain_sessions();
+  void close_sessions(Error why);
+  // A descriptor was freed.
+  void resume_accepting();
+  bool quiet() const { return connections_ == 0 && accept_ == nullptr; }
+  uint32_t connections() const { return connections_; }
+
+  Shard& shard() { return shard_; }
+  Worker& worker() { return worker_; }
+  const ListenerSpec& spec() const { return entry_->spec; }
+  // The port that it is bound to; 0 for unix sockets.
+  uint16_t local_port() const { return entry_->spec.address.port(); }
+  const HttpManager& http() const { return *entry_->http; }
+  Cluster* tcp_cluster();
+  StatBlock<ListenerStat>& stats() { return stats_; }
+  StatBlock<HttpStat>& http_stats() { return http_stats_; }
+  StatBlock<ListenerHttpStat>& listener_http_stats() { return listener_http_stats_; }
+  StatBlock<TcpStat>& tcp_stats() { return tcp_stats_; }
+
+  bool has_access_logs() const { return !logs_.empty(); }
+  void write_access_logs(const AccessLogRecord& record);
+  // Bytes that never became a request.
+  void log_refused(Session& session, Error why, uint16_t status);
+  struct SessionEnd {
+    Duration lived{};
+    bool by_client = false;
+    bool cut_an_exchange = false;
+  };
+  void on_session_closed(SessionEnd end);
+  void on_tcp_session_gone(Duration lived);
+
+ private:
+  struct Log {
+    const AccessLogFormat* format;
+    LogFile* file;
+  };
+  void on_accept(int fd) override;
+  void on_accept_paused(bool paused) override;
+  void on_listener_closed() override;
+  void open_logs();
+
+  Shard& shard_;
+  Worker& worker_;
+  std::shared_ptr<const ListenerEntry> entry_;
+  std::unique_ptr<Listener> accept_;
+  StatBlock<ListenerStat> stats_;
+  StatBlock<ListenerWorkerStat> worker_stats_;
+  StatBlock<HttpStat> http_stats_;
+  StatBlock<ListenerHttpStat> listener_http_stats_;
+  StatBlock<TcpStat> tcp_stats_;
+  List<Session, Session> sessions_;
+  List<TcpSession, TcpSession> tcp_sessions_;
+  std::vector<AccessLogFormat> formats_;
+  std::vector<Log> logs_;
+  uint32_t connections_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace ringside

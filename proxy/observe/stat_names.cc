@@ -1,0 +1,97 @@
+#include "proxy/observe/stat_names.h"
+
+namespace ringside {
+
+namespace {
+
+// Envoy takes the part after "listener." for an address, and so for a label, only if it looks like one.
+bool looks_like_address(std::string_view part) {
+  constexpr std::string_view ipv4 = "0123456789._";
+  constexpr std::string_view ipv6 = "0123456789abcdefABCDEF[]_";
+  return part.find_first_not_of(ipv4) == std::string_view::npos ||
+         part.find_first_not_of(ipv6) == std::string_view::npos;
+}
+
+// root "cluster.", label "envoy_cluster_name".
+StatScope labelled(std::string_view root, std::string_view label, std::string_view name) {
+  std::string part = stat_name_part(name);
+  return {.prefix = std::string(root) + part + ".",
+          .tagless_prefix = std::string(root),
+          .tags = {{std::string(label), std::move(part)}}};
+}
+
+}  // namespace
+
+HttpStat downstream_rq_class(uint32_t code) {
+  switch (code / 100) {
+    case 1: return HttpStat::downstream_rq_1xx;
+    case 2: return HttpStat::downstream_rq_2xx;
+    case 3: return HttpStat::downstream_rq_3xx;
+    case 4: return HttpStat::downstream_rq_4xx;
+  }
+  return HttpStat::downstream_rq_5xx;
+}
+
+ListenerHttpStat listener_rq_class(uint32_t code) {
+  switch (code / 100) {
+    case 1: return ListenerHttpStat::downstream_rq_1xx;
+    case 2: return ListenerHttpStat::downstream_rq_2xx;
+    case 3: return ListenerHttpStat::downstream_rq_3xx;
+    case 4: return ListenerHttpStat::downstream_rq_4xx;
+  }
+  return ListenerHttpStat::downstream_rq_5xx;
+}
+
+std::string stat_name_part(std::string_view name) {
+  std::string part;
+  part.reserve(name.size());
+  for (size_t at = 0; at < name.size(); ++at) {
+    if (name[at] == '\0') {
+      part += '_';
+    } else if (name[at] == ':') {
+      part += '_';
+      if (name.substr(at, 3) == "://")
+        at += 2;
+      else if (name.substr(at, 2) == ":/")
+        at += 1;
+    } else {
+      part += name[at];
+    }
+  }
+  return part;
+}
+
+StatScope cluster_scope(std::string_view name) { return labelled("cluster.", "envoy_cluster_name", name); }
+
+StatScope http_scope(std::string_view stat_prefix) {
+  return labelled("http.", "envoy_http_conn_manager_prefix", stat_prefix);
+}
+
+StatScope tcp_scope(std::string_view stat_prefix) { return labelled("tcp.", "envoy_tcp_prefix", stat_prefix); }
+
+StatScope listener_scope(std::string_view address) {
+  StatScope scope = labelled("listener.", "envoy_listener_address", address);
+  if (looks_like_address(scope.tags[0].value)) return scope;
+  return {.prefix = scope.prefix};
+}
+
+StatScope listener_worker_scope(std::string_view address, uint32_t worker) {
+  StatScope scope = listener_scope(address);
+  const std::string& without_address = scope.tagless_prefix.empty() ? scope.prefix : scope.tagless_prefix;
+  scope.tagless_prefix = without_address + "worker.";
+  scope.prefix += "worker_" + std::to_string(worker) + ".";
+  scope.tags.insert(scope.tags.begin(), {"envoy_worker_id", std::to_string(worker)});
+  return scope;
+}
+
+StatScope listener_http_scope(std::string_view address, std::string_view stat_prefix) {
+  StatScope scope = listener_scope(address);
+  const std::string& without_address = scope.tagless_prefix.empty() ? scope.prefix : scope.tagless_prefix;
+  std::string part = stat_name_part(stat_prefix);
+  scope.tagless_prefix = without_address + "http.";
+  scope.prefix += "http." + part + ".";
+  scope.tags.insert(scope.tags.begin(), {"envoy_http_conn_manager_prefix", std::move(part)});
+  return scope;
+}
+
+}  // namespace ringside

@@ -1,0 +1,270 @@
+#include "proxy/session.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/tcp_transport.h"
+#include "proxy/exchange.h"
+#include "proxy/http_manager.h"
+#include "proxy/live_listener.h"
+#include "proxy/shard.h"
+
+namespace ringside {
+
+Session::Session(LiveListener& listener, int fd)
+    : listener_(listener),
+      worker_(listener.worker()),
+      transport_(std::make_unique<TcpTransport>(worker_, fd)),
+      codec_(*this, *this, listener.http().h1_limits(), listener.shard().h1_scratch()),
+      started_(worker_.now()),
+      since_(started_),
+      id_(listener.shard().next_connection_id()) {
+  const Address peer = transport_->peer_address();
+  if (peer.is_ip()) std::memcpy(&peer_, peer.data(), std::min<size_t>(peer.size(), sizeof peer_));
+}
+
+Session::~Session() = default;
+
+Address Session::peer_address() const {
+  if (peer_.sin6_family == AF_UNSPEC) return {};
+  const socklen_t size = peer_.sin6_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  return Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&peer_), size);
+}
+
+void Session::start() {
+  transport_->start(*this, listener_.spec().connection_buffer_bytes_max);
+  arm_until(next_deadline());
+}
+
+// --- bytes -------------------------------------------------------------------------------------------------------------
+
+void Session::on_bytes(Slice bytes) {
+  listener_.http_stats().inc(HttpStat::downstream_cx_rx_bytes_total, bytes.size());
+  if (phase_ != Phase::serving) return transport_->grant(bytes.size());  // lingering: discarded
+  // A client that asks on and on and does not read: what it has not taken of the last answers is bounded.
+  if (waiting_ != nullptr || (exchange_ == nullptr && crowded())) {
+    if (waiting_ == nullptr) waiting_ = std::make_unique<Buffer>();
+    return waiting_->append(std::move(bytes));
+  }
+  codec_.decode(std::move(bytes));
+  watch_head();
+}
+
+bool Session::crowded() const { return transport_->unsent_bytes() > listener_.spec().connection_buffer_bytes_max; }
+
+
+void Session::on_sent(size_t bytes) {
+  listener_.http_stats().inc(HttpStat::downstream_cx_tx_bytes_total, bytes);
+  codec_.on_sent(bytes);
+  if (phase_ == Phase::serving && exchange_ == nullptr && (waiting_ != nullptr || codec_.held_bytes() > 0) && !crowded())
+    worker_.flush_later(*this);
+  if (phase_ != Phase::lingering) return;
+  since_ = worker_.now();
+  if (transport_->unsent_bytes() > 0) return;
+  if (ended_) return close({});
+  arm_until(next_deadline());
+}
+
+void Session::on_end() {
+  ended_ = true;
+  if (phase_ == Phase::lingering && transport_->unsent_bytes() == 0) return close({});
+  if (phase_ != Phase::serving) return;
+  if (waiting_ == nullptr) end_of_input();
+}
+
+// Nothing asked, nothing owed. Otherwise the answers to what was asked are still sent: the last one closes.
+void Session::end_of_input() {
+  codec_.on_end();
+  if (phase_ == Phase::serving && exchange_ == nullptr && codec_.held_bytes() == 0) close({});
+}
+
+void Session::on_grant(size_t wire_bytes) { transport_->grant(wire_bytes); }
+void Session::write(Slice bytes) { transport_->send(std::move(bytes)); }
+char* Session::reserve(size_t bytes) { return worker_.output().reserve(bytes); }
+void Session::commit(size_t bytes) { transport_->send(worker_.output().commit(bytes)); }
+
+// --- exchanges ---------------------------------------------------------------------------------------------------------
+
+StreamUser& Session::on_stream(Stream& stream) {
+  head_started_ = false;
+  ++requests_;
+  const uint32_t requests_max = listener_.http().spec().protocol.requests_per_connection_max;
+  if (requests_max != 0 && requests_ >= requests_max) {
+    if (requests_ == requests_max) listener_.http_stats().inc(HttpStat::downstream_cx_max_requests_reached);
+    drain();
+  }
+  exchange_ = listener_.shard().new_exchange(*this, stream);
+  return exchange_->request_side();
+}
+
+void Session::on_exchange_end(ExchangeEnd how) {
+  exchange_ = nullptr;
+  since_ = worker_.now();
+  if (how == ExchangeEnd::abort) {
+    if (phase_ != Phase::closing) transport_->abort({ErrorCode::cancelled, Origin::local, Retry::never, "exchange aborted"});
+    return close({ErrorCode::cancelled, Origin::local, Retry::never, "exchange aborted"});
+  }
+  if (how == ExchangeEnd::refused) refused_ = true;
+  if (how == ExchangeEnd::close_after_flush) linger();
+}
+
+void Session::on_idle() {
+  if (phase_ != Phase::serving) return;
+  if (draining_ || (!codec_.reusable() && waiting_ == nullptr)) return linger();
+  if ((codec_.held_bytes() > 0 || waiting_ != nullptr) && !crowded()) worker_.flush_later(*this);
+}
+
+void Session::on_flush() {
+  if (phase_ != Phase::serving || exchange_ != nullptr) return;
+  if (codec_.held_bytes() > 0) codec_.resume();
+  while (waiting_ != nullptr && phase_ == Phase::serving && !(exchange_ == nullptr && crowded())) {
+    Slice bytes = waiting_->pop_front();
+    const bool last = waiting_->empty();
+    if (last) waiting_.reset();
+    codec_.decode(std::move(bytes));
+    if (last && ended_ && phase_ == Phase::serving) end_of_input();
+  }
+  watch_head();
+}
+
+void Session::on_codec_error(Error why, uint16_t status) {
+  if (why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large)
+    listener_.http_stats().inc(HttpStat::downstream_cx_protocol_error);
+  if (phase_ != Phase::serving) return;
+  if (status == 0) return close(why);
+  refuse(why, status);
+}
+
+// An answer to something that never became a request.
+void Session::refuse(Error why, uint16_t status) {
+  if (!refused_) listener_.log_refused(*this, why, status);
+  codec_.send_error(status, why.detail);
+  linger();
+}
+
+// --- ending ------------------------------------------------------------------------------------------------------------
+
+void Session::drain() {
+  if (draining_) return;
+  draining_ = true;
+  codec_.drain();
+  // An idle connection may have a request on its way: it is answered if it comes within drain_timeout.
+  if (exchange_ == nullptr && phase_ == Phase::serving) {
+    since_ = worker_.now();
+    arm_until(next_deadline());
+  }
+}
+
+// FIN after what is queued; the client may still be sending, and closing with unread input would destroy the answer on its
+// way (RFC 9112 9.6), so input is discarded until its FIN or the deadline.
+void Session::linger() {
+  if (phase_ != Phase::serving) return;
+  phase_ = Phase::lingering;
+  since_ = worker_.now();
+  transport_->finish();
+  if (ended_ && transport_->unsent_bytes() == 0) return close({});
+  arm_until(next_deadline());
+}
+
+void Session::close(Error why) {
+  if (phase_ == Phase::closing) return;
+  phase_ = Phase::closing;
+  timer_.disarm();
+  if (exchange_ != nullptr) {
+    cut_ = true;
+    codec_.abort(why);  // ends the exchange by on_reset
+    exchange_ = nullptr;
+  }
+  transport_->close(why);
+}
+
+void Session::on_closed(Error why) {
+  phase_ = Phase::closing;
+  timer_.disarm();
+  why.origin = Origin::downstream;
+  if (exchange_ != nullptr) {
+    cut_ = true;
+    codec_.abort(why);
+  }
+  exchange_ = nullptr;
+  listener_.on_session_closed({.lived = worker_.now() - started_,
+                               .by_client = ended_ || why.code == ErrorCode::peer_reset,
+                               .cut_an_exchange = cut_});
+  Link<Session>::unlink();
+  worker_.retire(*this);
+}
+
+// --- time --------------------------------------------------------------------------------------------------------------
+
+void Session::watch_head() {
+  if (phase_ != Phase::serving || exchange_ != nullptr) return;
+  const bool started = codec_.head_started();
+  if (started == head_started_) return;
+  head_started_ = started;
+  since_ = worker_.now();
+  if (listener_.http().spec().request_headers_timeout > Duration::zero()) arm_until(next_deadline());
+}
+
+Duration Session::idle_timeout() const {
+  const HttpManagerSpec& spec = listener_.http().spec();
+  return draining_ ? std::max<Duration>(spec.drain_timeout, milliseconds(1)) : spec.protocol.idle_timeout;
+}
+
+Instant Session::next_deadline() const {
+  const HttpManagerSpec& spec = listener_.http().spec();
+  if (phase_ == Phase::lingering) {
+    // A slow reader keeps the time that it had while its answer was under way; what it says afterwards is not waited for long.
+    if (transport_->unsent_bytes() > 0)
+      return spec.stream_idle_timeout > Duration::zero() ? since_ + spec.stream_idle_timeout : Instant::max();
+    return since_ + std::max<Duration>(spec.delayed_close_timeout, milliseconds(1));
+  }
+  Instant deadline = Instant::max();
+  if (exchange_ == nullptr) {
+    const Duration wait = head_started_ ? spec.request_headers_timeout : idle_timeout();
+    if (wait > Duration::zero()) deadline = since_ + wait;
+    // Without a timeout of its own, a head that dribbles in is bounded by the idle timeout.
+    else if (head_started_ && spec.protocol.idle_timeout > Duration::zero()) deadline = since_ + spec.protocol.idle_timeout;
+  } else if (spec.protocol.idle_timeout > Duration::zero()) {
+    deadline = worker_.now() + spec.protocol.idle_timeout;  // look again later
+  }
+  if (spec.protocol.connection_duration_max > Duration::zero())
+    deadline = std::min(deadline, std::max(started_ + spec.protocol.connection_duration_max, worker_.now()));
+  return deadline;
+}
+
+// An armed timer that is early enough stays: it looks when it fires, so that requests need not touch it.
+void Session::arm_until(Instant deadline) {
+  if (deadline == Instant::max()) return;
+  if (timer_.armed() && timer_.deadline() <= deadline) return;
+  worker_.timers().arm(timer_, deadline);
+}
+
+void Session::on_timer() {
+  const HttpManagerSpec& spec = listener_.http().spec();
+  const Instant now = worker_.now();
+  if (phase_ == Phase::lingering) {
+    if (next_deadline() > now) return arm_until(next_deadline());
+    listener_.http_stats().inc(HttpStat::downstream_cx_delayed_close_timeout);
+    return close({});
+  }
+  if (phase_ != Phase::serving) return;
+  if (spec.protocol.connection_duration_max > Duration::zero() && now >= started_ + spec.protocol.connection_duration_max &&
+      !draining_) {
+    listener_.http_stats().inc(HttpStat::downstream_cx_max_duration_reached);
+    drain();
+    if (phase_ != Phase::serving) return;
+    if (exchange_ == nullptr) return linger();
+  }
+  if (exchange_ == nullptr && head_started_ && spec.request_headers_timeout > Duration::zero() &&
+      now >= since_ + spec.request_headers_timeout) {
+    listener_.http_stats().inc(HttpStat::downstream_rq_header_timeout);
+    return refuse({ErrorCode::timed_out, Origin::downstream, Retry::never, "request header timeout"}, 408);
+  }
+  if (exchange_ == nullptr && idle_timeout() > Duration::zero() && now >= since_ + idle_timeout()) {
+    if (!draining_) listener_.http_stats().inc(HttpStat::downstream_cx_idle_timeout);
+    return linger();
+  }
+  if (!draining_ || exchange_ == nullptr) arm_until(next_deadline());
+}
+
+}  // namespace ringside

@@ -1,0 +1,96 @@
+#pragma once
+// One downstream HTTP/1.1 connection: a transport, a codec, and at most one exchange at a time.
+//
+//   accepted -> serving (idle <-> exchange) -> lingering (FIN sent, input discarded) -> closing -> gone
+#include <memory>
+
+#include "codecs/http.h"
+#include "codecs/http1/h1_server_codec.h"
+#include "core/transport.h"
+#include "core/worker.h"
+
+namespace ringside {
+
+class Exchange;
+class LiveListener;
+
+class Session final : public Retired,
+                      public Link<Session>,
+                      private TransportUser,
+                      private CodecSink,
+                      private CodecUser,
+                      private Flushable {
+ public:
+  // Takes over the accepted socket.
+  Session(LiveListener& listener, int fd);
+  ~Session() override;
+  void start();
+
+  LiveListener& listener() { return listener_; }
+  Worker& worker() { return worker_; }
+  Address peer_address() const;
+  Address local_address() const { return transport_->local_address(); }
+  uint64_t id() const { return id_; }
+
+  // The next answer says "connection: close", and ends the connection.
+  void drain();
+  bool draining() const { return draining_; }
+  // Ends the connection now; an exchange under way is reset.
+  void close(Error why);
+  // The exchange is over (it unlinks itself here). `clean`: both messages ended; otherwise the connection cannot go on:
+  // what was sent still goes out. `refused`: the codec found the body wrong and on_codec_error follows; counted and logged.
+  enum class ExchangeEnd : uint8_t { clean, close_after_flush, refused, abort };
+  void on_exchange_end(ExchangeEnd how);
+  // See Transport::expect.
+  void expect(size_t bytes) { transport_->expect(bytes); }
+
+ private:
+  enum class Phase : uint8_t { serving, lingering, closing };
+  // TransportUser
+  void on_bytes(Slice bytes) override;
+  void on_end() override;
+  void on_sent(size_t bytes) override;
+  void on_closed(Error why) override;
+  // CodecSink
+  void write(Slice bytes) override;
+  char* reserve(size_t bytes) override;
+  void commit(size_t bytes) override;
+  // CodecUser
+  StreamUser& on_stream(Stream& stream) override;
+  void on_codec_error(Error why, uint16_t status) override;
+  void on_idle() override;
+  void on_grant(size_t wire_bytes) override;
+  // Flushable: pipelined bytes are parsed here, outside of any codec call.
+  void on_flush() override;
+
+  void on_timer();
+  void arm_until(Instant deadline);
+  Instant next_deadline() const;
+  Duration idle_timeout() const;
+  void watch_head();
+  void end_of_input();
+  bool crowded() const;
+  void linger();
+  void refuse(Error why, uint16_t status);
+
+  LiveListener& listener_;
+  Worker& worker_;
+  std::unique_ptr<Transport> transport_;
+  Exchange* exchange_ = nullptr;
+  std::unique_ptr<Buffer> waiting_;  // input that comes while too much output waits
+  H1ServerCodec codec_;
+  TimerFor<Session, &Session::on_timer> timer_{*this};
+  sockaddr_in6 peer_{};  // large enough for IPv4 as well; a unix peer has no name worth keeping
+  Instant started_{};
+  Instant since_{};      // idle, or the head's first byte, or lingering: since then
+  uint64_t id_;
+  uint32_t requests_ = 0;
+  Phase phase_ = Phase::serving;
+  bool draining_ : 1 = false;
+  bool head_started_ : 1 = false;
+  bool ended_ : 1 = false;  // the client sent FIN
+  bool cut_ : 1 = false;    // ended in the middle of an exchange
+  bool refused_ : 1 = false;  // its exchange has counted and logged the refusal
+};
+
+}  // namespace ringside

@@ -1,0 +1,118 @@
+#include "proxy/shard.h"
+
+#include <algorithm>
+
+namespace ringside {
+namespace {
+
+constexpr size_t exchanges_spare_max = 1024;
+constexpr Duration stats_interval = seconds(1);
+
+struct BuriedListener final : Retired {
+  explicit BuriedListener(std::unique_ptr<Listener> listener) : listener_(std::move(listener)) {}
+  std::unique_ptr<Listener> listener_;
+};
+
+}  // namespace
+
+Shard::Shard(Worker& worker, StatsRegistry& registry, ShardOptions options)
+    : worker_(worker),
+      registry_(registry),
+      options_(options),
+      ringside_stats_(stat_cells().block(registry.group<RingsideStat>({.prefix = "ringside."}))),
+      exchanges_(exchanges_spare_max) {
+  ringside_stats_.set(worker.ring().name() == "io_uring" ? RingsideStat::ring_uring : RingsideStat::ring_epoll, 1);
+  worker_.arm(stats_timer_, stats_interval);
+}
+
+Shard::~Shard() = default;
+
+void Shard::adopt(std::shared_ptr<const Snapshot> snapshot, std::vector<int> listening_fds) {
+  snapshot_ = std::move(snapshot);
+  for (const std::shared_ptr<const ClusterEntry>& entry : snapshot_->clusters) {
+    clusters_.push_back(std::make_unique<Cluster>(worker_, entry->spec, entry->breaker, stat_cells().block(entry->stats),
+                                                  h1_scratch_));
+    clusters_.back()->adopt(*entry->hosts);
+  }
+  for (size_t at = 0; at < snapshot_->listeners.size(); ++at) {
+    listeners_.push_back(std::make_unique<LiveListener>(*this, snapshot_->listeners[at], listening_fds[at]));
+    listeners_.back()->start();
+  }
+  ringside_stats_.inc(RingsideStat::snapshots_adopted);
+}
+
+void Shard::adopt_hosts(uint32_t cluster, const HostSet& hosts) { clusters_[cluster]->adopt(hosts); }
+
+LogFile& Shard::log_file(const std::string& path) {
+  std::unique_ptr<LogFile>& file = log_files_[path];
+  if (file == nullptr)
+    file = std::make_unique<LogFile>(worker_, path, options_.logs,
+                                     stat_cells().block(registry_.group<FilesystemStat>({.prefix = "filesystem."})));
+  return *file;
+}
+
+// --- ending ------------------------------------------------------------------------------------------------------------
+
+void Shard::stop_accepting() {
+  for (const std::unique_ptr<LiveListener>& listener : listeners_) listener->stop_accepting();
+}
+
+void Shard::drain() {
+  for (const std::unique_ptr<LiveListener>& listener : listeners_) listener->drain_sessions();
+}
+
+void Shard::close_all() {
+  stats_timer_.disarm();
+  const Error why{ErrorCode::cancelled, Origin::local, Retry::never, "shutting down"};
+  for (const std::unique_ptr<LiveListener>& listener : listeners_) {
+    listener->stop_accepting();
+    listener->close_sessions(why);
+  }
+  for (const std::unique_ptr<Cluster>& cluster : clusters_) cluster->close_all();
+  flush_logs();
+}
+
+bool Shard::quiet() const {
+  return std::all_of(listeners_.begin(), listeners_.end(), [](const auto& listener) { return listener->quiet(); }) &&
+         std::all_of(clusters_.begin(), clusters_.end(), [](const auto& cluster) { return cluster->quiet(); }) &&
+         std::all_of(log_files_.begin(), log_files_.end(), [](const auto& file) { return file.second->quiet(); }) &&
+         exchanges_.live() == 0;
+}
+
+uint32_t Shard::connections() const {
+  uint32_t sum = 0;
+  for (const std::unique_ptr<LiveListener>& listener : listeners_) sum += listener->connections();
+  return sum;
+}
+
+void Shard::flush_logs() {
+  for (const auto& [path, file] : log_files_) file->flush();
+}
+
+void Shard::reopen_logs() {
+  for (const auto& [path, file] : log_files_) file->reopen();
+}
+
+void Shard::bury(std::unique_ptr<Listener> listener) {
+  worker_.retire(*new BuriedListener(std::move(listener)));  // deletes itself at the end of the turn
+}
+
+void Shard::on_descriptor_freed() {
+  for (const std::unique_ptr<LiveListener>& listener : listeners_) listener->resume_accepting();
+}
+
+void Shard::on_stats_timer() {
+  const RingStats& now = worker_.ring().stats();
+  ringside_stats_.inc(RingsideStat::turns, now.turns - ring_seen_.turns);
+  ringside_stats_.inc(RingsideStat::sqes, now.submissions - ring_seen_.submissions);
+  ringside_stats_.inc(RingsideStat::cqes, now.completions - ring_seen_.completions);
+  ringside_stats_.inc(RingsideStat::recv_starved, now.receives_starved - ring_seen_.receives_starved);
+  ringside_stats_.inc(RingsideStat::send_short, now.sends_short - ring_seen_.sends_short);
+  ringside_stats_.inc(RingsideStat::cq_overflow, now.overflows - ring_seen_.overflows);
+  ring_seen_ = now;
+  ringside_stats_.set(RingsideStat::blocks_small, worker_.pools().small.total());
+  ringside_stats_.set(RingsideStat::blocks_large, worker_.pools().large.total());
+  worker_.arm(stats_timer_, stats_interval);
+}
+
+}  // namespace ringside

@@ -1,0 +1,80 @@
+#pragma once
+// All proxy state of one worker: listeners, clusters, exchanges. Nothing in it is shared.
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "codecs/http1/h1_parser.h"
+#include "core/slab.h"
+#include "core/stats.h"
+#include "core/worker.h"
+#include "proxy/exchange.h"
+#include "proxy/live_listener.h"
+#include "proxy/observe/log_file.h"
+#include "proxy/snapshot.h"
+
+namespace ringside {
+
+struct ShardOptions {
+  LogFileOptions logs;
+};
+
+class Shard {
+ public:
+  Shard(Worker& worker, StatsRegistry& registry, ShardOptions options);
+  ~Shard();
+
+  // Takes the snapshot and, one for each of its listeners, the listening sockets (-1: none).
+  void adopt(std::shared_ptr<const Snapshot> snapshot, std::vector<int> listening_fds);
+  void adopt_hosts(uint32_t cluster, const HostSet& hosts);
+  // Accepts no more.
+  void stop_accepting();
+  // Keep-alive connections end with their next answer.
+  void drain();
+  // Ends everything; quiet() becomes true some turns later.
+  void close_all();
+  bool quiet() const;
+  bool accepting_stopped() const;
+  uint32_t connections() const;
+  void flush_logs();
+  void reopen_logs();
+
+  Worker& worker() { return worker_; }
+  StatsRegistry& registry() { return registry_; }
+  StatCells& stat_cells() { return registry_.cells(worker_.index()); }
+  StatBlock<RingsideStat>& ringside_stats() { return ringside_stats_; }
+  H1ScratchPool& h1_scratch() { return h1_scratch_; }
+  Cluster* cluster(uint32_t index) { return clusters_[index].get(); }
+  LogFile& log_file(const std::string& path);
+  SecondCache& second_cache() { return second_cache_; }
+  uint64_t next_connection_id() { return ++connection_ids_; }
+
+  Exchange* new_exchange(Session& session, Stream& stream) { return exchanges_.make(session, stream); }
+  void free_exchange(Exchange& exchange) { exchanges_.destroy(&exchange); }
+  size_t exchanges_live() const { return exchanges_.live(); }
+  // A listener's accept object has ended from within: keeps it to the end of the turn.
+  void bury(std::unique_ptr<Listener> listener);
+  void on_descriptor_freed();
+
+ private:
+  // Copies what the ring counted into the stats, now and then.
+  void on_stats_timer();
+
+  Worker& worker_;
+  StatsRegistry& registry_;
+  ShardOptions options_;
+  StatBlock<RingsideStat> ringside_stats_;
+  RingStats ring_seen_{};
+  std::shared_ptr<const Snapshot> snapshot_;
+  H1ScratchPool h1_scratch_;
+  SecondCache second_cache_;
+  Slab<Exchange> exchanges_;
+  std::map<std::string, std::unique_ptr<LogFile>> log_files_;
+  std::vector<std::unique_ptr<Cluster>> clusters_;
+  std::vector<std::unique_ptr<LiveListener>> listeners_;
+  uint64_t connection_ids_ = 0;
+  TimerFor<Shard, &Shard::on_stats_timer> stats_timer_{*this};
+};
+
+}  // namespace ringside

@@ -1,0 +1,45 @@
+#pragma once
+// The configuration compiled: an immutable table of shared immutable resources. Workers adopt one by a pointer; running
+// exchanges keep what they use alive through it.
+#include <expected>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/stats.h"
+#include "proxy/http_manager.h"
+#include "proxy/observe/stat_names.h"
+#include "proxy/specs.h"
+#include "proxy/upstream/breaker.h"
+#include "proxy/upstream/host.h"
+
+namespace ringside {
+
+struct ClusterEntry {
+  std::shared_ptr<const ClusterSpec> spec;
+  StatGroup<ClusterStat> stats;
+  std::shared_ptr<BreakerCells> breaker;
+  std::shared_ptr<const HostSet> hosts;  // at the time of the snapshot; changes travel by themselves
+};
+
+struct ListenerEntry {
+  ListenerSpec spec;
+  std::string stat_address;  // as it stands in stat names
+  std::shared_ptr<const HttpManager> http;  // null for TCP
+  uint32_t tcp_cluster = 0;                 // index, for TCP
+  StatGroup<ListenerStat> stats;
+  StatGroup<HttpStat> http_stats;
+  StatGroup<ListenerHttpStat> listener_http_stats;
+  StatGroup<TcpStat> tcp_stats;
+};
+
+struct Snapshot {
+  std::vector<std::shared_ptr<const ClusterEntry>> clusters;
+  std::vector<std::shared_ptr<const ListenerEntry>> listeners;
+
+  // Compiles specs that control/ has checked; the text of an error says what it missed. `workers` is the number of cells.
+  static std::expected<std::shared_ptr<const Snapshot>, std::string> build(const Specs& specs, StatsRegistry& stats,
+                                                                            uint32_t workers);
+};
+
+}  // namespace ringside

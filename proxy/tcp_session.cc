@@ -1,0 +1,223 @@
+#include "proxy/tcp_session.h"
+
+#include "proxy/live_listener.h"
+#include "proxy/shard.h"
+#include "proxy/upstream/cluster.h"
+
+namespace ringside {
+
+TcpSession::TcpSession(LiveListener& listener, int fd)
+    : listener_(listener),
+      worker_(listener.worker()),
+      down_(*this, up_),
+      up_(*this, down_),
+      dialer_(worker_, *this),
+      started_(worker_.now()),
+      last_activity_(started_),
+      started_wall_(worker_.ring().wall_now()) {
+  down_.attach(std::make_unique<TcpTransport>(worker_, fd));
+  if (listener_.has_access_logs()) peer_ = down_.transport()->peer_address();
+}
+
+TcpSession::~TcpSession() = default;
+
+const TcpProxySpec& TcpSession::spec() const { return *listener_.spec().tcp; }
+
+void TcpSession::start() {
+  listener_.tcp_stats().inc(TcpStat::downstream_cx_total);
+  down_.start(listener_.spec().connection_buffer_bytes_max);
+  cluster_ = listener_.tcp_cluster();
+  connect();
+  arm_timer();
+}
+
+// --- connecting --------------------------------------------------------------------------------------------------------
+
+void TcpSession::connect() {
+  endpoint_ = cluster_ != nullptr ? cluster_->pick() : nullptr;
+  if (endpoint_ == nullptr) {
+    if (cluster_ == nullptr) {
+      listener_.tcp_stats().inc(TcpStat::downstream_cx_no_route);
+    } else {
+      cluster_->stats().inc(ClusterStat::upstream_cx_none_healthy);
+    }
+    flags_.set(cluster_ == nullptr ? ResponseFlag::no_cluster_found : ResponseFlag::no_healthy_upstream);
+    return close({ErrorCode::refused, Origin::local, Retry::never, "no healthy upstream"});
+  }
+  host_ = endpoint_->shared_host();
+  if (!cluster_->breaker().try_take(Resource::connections)) {
+    cluster_->stats().inc(ClusterStat::upstream_cx_overflow);
+    flags_.set(ResponseFlag::upstream_overflow);
+    return close({ErrorCode::overloaded, Origin::local, Retry::never, "upstream connections at their limit"});
+  }
+  ++attempts_;
+  upstream_counted_ = true;
+  cluster_->stats().inc(ClusterStat::upstream_cx_total);
+  cluster_->stats().inc(ClusterStat::upstream_cx_active);
+  host_->cells(worker_.index()).add(HostStat::cx_total);
+  host_->cells(worker_.index()).add(HostStat::cx_active);
+  dialer_.dial(host_->address(), cluster_->spec().connect_timeout);
+}
+
+void TcpSession::on_connected(int fd) {
+  if (closing_) {
+    worker_.ring().close(fd);
+    return finish_if_gone();
+  }
+  up_.attach(std::make_unique<TcpTransport>(worker_, fd));
+  up_.start(cluster_->spec().connection_buffer_bytes_max);
+  up_.release_held();
+}
+
+void TcpSession::on_connect_failed(Error why) {
+  count_upstream_closed();
+  if (closing_) return finish_if_gone();
+  cluster_->stats().inc(ClusterStat::upstream_cx_connect_fail);
+  if (why.code == ErrorCode::timed_out) cluster_->stats().inc(ClusterStat::upstream_cx_connect_timeout);
+  host_->cells(worker_.index()).add(HostStat::cx_connect_fail);
+  if (attempts_ < spec().connect_attempts_max) return connect();
+  cluster_->stats().inc(ClusterStat::upstream_cx_connect_attempts_exceeded);
+  flags_.set(ResponseFlag::upstream_connection_failure);
+  close(why);
+}
+
+// The upstream place is given back once, however its connection ended.
+void TcpSession::count_upstream_closed() {
+  if (!upstream_counted_) return;
+  upstream_counted_ = false;
+  cluster_->breaker().give(Resource::connections);
+  cluster_->stats().dec(ClusterStat::upstream_cx_active);
+  cluster_->stats().inc(ClusterStat::upstream_cx_destroy);
+  host_->cells(worker_.index()).subtract(HostStat::cx_active);
+}
+
+// --- relaying ----------------------------------------------------------------------------------------------------------
+
+void TcpSession::Side::send(Slice bytes) {
+  if (transport_ == nullptr) return held_.append(std::move(bytes));
+  transport_->send(std::move(bytes));
+}
+
+void TcpSession::Side::finish() {
+  if (transport_ == nullptr) {
+    finish_held_ = true;
+    return;
+  }
+  transport_->finish();
+}
+
+void TcpSession::Side::release_held() {
+  while (!held_.empty()) transport_->send(held_.pop_front());
+  if (finish_held_) transport_->finish();
+}
+
+void TcpSession::Side::on_bytes(Slice bytes) {
+  received_bytes += bytes.size();
+  session_.last_activity_ = session_.worker_.now();
+  peer_.send(std::move(bytes));
+}
+
+// What went out at this side makes room at the other.
+void TcpSession::Side::on_sent(size_t bytes) {
+  session_.last_activity_ = session_.worker_.now();
+  if (peer_.transport_ != nullptr) peer_.transport_->grant(bytes);
+  session_.end_when_drained();
+}
+
+void TcpSession::Side::on_end() {
+  ended = true;
+  peer_.finish();
+  session_.end_when_drained();
+}
+
+void TcpSession::Side::on_closed(Error why) {
+  closed = true;
+  session_.on_side_closed(*this, why);
+}
+
+void TcpSession::end_when_drained() {
+  if (closing_ || !down_.ended || !up_.ended) return;
+  if (down_.transport()->unsent_bytes() + up_.transport()->unsent_bytes() == 0) close({});
+}
+
+// --- ending ------------------------------------------------------------------------------------------------------------
+
+void TcpSession::close(Error why) {
+  if (closing_) return;
+  closing_ = true;
+  timer_.disarm();
+  dialer_.cancel();
+  if (!down_.closed) down_.transport()->close(why);
+  if (up_.transport() != nullptr && !up_.closed) up_.transport()->close(why);
+}
+
+void TcpSession::on_side_closed(Side& side, Error why) {
+  if (&side == &up_) count_upstream_closed();
+  if (!closing_) {
+    flags_.set(&side == &down_ ? ResponseFlag::downstream_connection_termination
+                               : ResponseFlag::upstream_connection_termination);
+    close(why);
+  }
+  finish_if_gone();
+}
+
+void TcpSession::finish_if_gone() {
+  if (done_ || !down_.closed || dialer_.dialing() || (up_.transport() != nullptr && !up_.closed)) return;
+  done_ = true;
+  count_upstream_closed();
+  log();
+  listener_.on_tcp_session_gone(worker_.now() - started_);
+  Link<TcpSession>::unlink();
+  worker_.retire(*this);
+}
+
+void TcpSession::log() {
+  StatBlock<TcpStat>& stats = listener_.tcp_stats();
+  stats.inc(TcpStat::downstream_cx_rx_bytes_total, down_.received_bytes);
+  stats.inc(TcpStat::downstream_cx_tx_bytes_total, up_.received_bytes);
+  if (cluster_ != nullptr) {
+    cluster_->stats().inc(ClusterStat::upstream_cx_rx_bytes_total, up_.received_bytes);
+    cluster_->stats().inc(ClusterStat::upstream_cx_tx_bytes_total, down_.received_bytes);
+  }
+  if (!listener_.has_access_logs()) return;
+  AccessLogRecord record;
+  const Address peer = peer_;
+  record.downstream_remote = &peer;
+  record.listener_name = listener_.spec().name;
+  record.start_time = started_wall_;
+  record.bytes_received = down_.received_bytes;
+  record.bytes_sent = up_.received_bytes;
+  record.duration = worker_.now() - started_;
+  record.flags = flags_;
+  if (host_ != nullptr) record.upstream_host = host_->text();
+  if (cluster_ != nullptr) record.upstream_cluster = cluster_->spec().name;
+  listener_.write_access_logs(record);
+}
+
+// --- time --------------------------------------------------------------------------------------------------------------
+
+// One timer: it looks when it fires whether the connection was really idle so long.
+void TcpSession::arm_timer() {
+  const Duration idle = spec().idle_timeout, life = spec().connection_duration_max;
+  Instant deadline = Instant::max();
+  if (idle > Duration::zero()) deadline = last_activity_ + idle;
+  if (life > Duration::zero()) deadline = std::min(deadline, started_ + life);
+  if (deadline != Instant::max()) worker_.arm(timer_, deadline - worker_.now());
+}
+
+void TcpSession::on_timer() {
+  const Duration idle = spec().idle_timeout, life = spec().connection_duration_max;
+  const Instant now = worker_.now();
+  if (life > Duration::zero() && now >= started_ + life) {
+    listener_.tcp_stats().inc(TcpStat::max_downstream_connection_duration);
+    flags_.set(ResponseFlag::duration_timeout);
+    return close({ErrorCode::timed_out, Origin::local, Retry::never, "connection duration limit"});
+  }
+  if (idle > Duration::zero() && now >= last_activity_ + idle) {
+    listener_.tcp_stats().inc(TcpStat::idle_timeout);
+    return close({ErrorCode::timed_out, Origin::local, Retry::never, "idle timeout"});
+  }
+  arm_timer();
+}
+
+}  // namespace ringside

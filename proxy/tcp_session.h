@@ -1,0 +1,89 @@
+#pragma once
+// One TCP connection relayed to an endpoint of a cluster: bytes pass without a copy, each direction on the other's credit,
+// half-closes are carried through.
+#include <memory>
+
+#include "core/dialer.h"
+#include "core/tcp_transport.h"
+#include "core/worker.h"
+#include "proxy/observe/access_log.h"
+#include "proxy/observe/response_flags.h"
+#include "proxy/specs.h"
+#include "proxy/upstream/host.h"
+
+namespace ringside {
+
+class Cluster;
+class Endpoint;
+class LiveListener;
+
+class TcpSession final : public Retired, public Link<TcpSession>, private DialerUser {
+ public:
+  // Takes over the accepted socket.
+  TcpSession(LiveListener& listener, int fd);
+  ~TcpSession() override;
+  void start();
+  // Ends at once, both sides.
+  void close(Error why);
+
+ private:
+  // One of the two connections; what it receives goes to its peer.
+  class Side final : public TransportUser {
+   public:
+    Side(TcpSession& session, Side& peer) : session_(session), peer_(peer) {}
+    void attach(std::unique_ptr<Transport> transport) { transport_ = std::move(transport); }
+    Transport* transport() { return transport_.get(); }
+    void start(size_t credit_bytes) { transport_->start(*this, credit_bytes); }
+    // Bytes for this side; kept while it has no connection yet.
+    void send(Slice bytes);
+    void finish();
+    // Sends what waited for the connection.
+    void release_held();
+    bool ended = false;   // its peer sent FIN
+    bool closed = false;
+    uint64_t received_bytes = 0;
+
+   private:
+    void on_bytes(Slice bytes) override;
+    void on_end() override;
+    void on_sent(size_t bytes) override;
+    void on_closed(Error why) override;
+    TcpSession& session_;
+    Side& peer_;
+    std::unique_ptr<Transport> transport_;
+    Buffer held_;
+    bool finish_held_ = false;
+  };
+
+  void connect();
+  void on_connected(int fd) override;
+  void on_connect_failed(Error why) override;
+  void on_side_closed(Side& side, Error why);
+  void end_when_drained();
+  void on_timer();
+  void arm_timer();
+  void finish_if_gone();
+  void count_upstream_closed();
+  void log();
+  const TcpProxySpec& spec() const;
+
+  LiveListener& listener_;
+  Worker& worker_;
+  Cluster* cluster_ = nullptr;
+  Endpoint* endpoint_ = nullptr;
+  std::shared_ptr<Host> host_;
+  Side down_, up_;
+  Dialer dialer_;
+  TimerFor<TcpSession, &TcpSession::on_timer> timer_{*this};
+  Instant started_{};
+  Instant last_activity_{};
+  WallTime started_wall_{};
+  Address peer_;  // for the log only
+  ResponseFlags flags_{};
+  uint32_t attempts_ = 0;
+  bool upstream_counted_ = false;
+  bool closing_ = false;
+  bool done_ = false;
+};
+
+}  // namespace ringside

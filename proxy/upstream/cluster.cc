@@ -1,0 +1,81 @@
+#include "proxy/upstream/cluster.h"
+
+#include <algorithm>
+
+namespace ringside {
+
+Cluster::Cluster(Worker& worker, std::shared_ptr<const ClusterSpec> spec, std::shared_ptr<BreakerCells> breaker_cells,
+                 StatBlock<ClusterStat> stats, H1ScratchPool& scratch)
+    : worker_(worker),
+      spec_(std::move(spec)),
+      breaker_(std::move(breaker_cells), worker.index(), spec_->thresholds),
+      stats_(std::move(stats)),
+      h1_scratch_(scratch) {
+  h1_limits_.enable_trailers = spec_->enable_trailers;
+  h1_limits_.header_count_max = spec_->protocol.headers_count_max;
+}
+
+Cluster::~Cluster() = default;
+
+void Cluster::adopt(const HostSet& hosts) {
+  std::vector<std::unique_ptr<Endpoint>> next;
+  for (const std::shared_ptr<Host>& host : hosts.hosts) {
+    auto same = std::find_if(endpoints_.begin(), endpoints_.end(), [&](const std::unique_ptr<Endpoint>& endpoint) {
+      return endpoint != nullptr && endpoint->shared_host() == host;
+    });
+    next.push_back(same != endpoints_.end() ? std::move(*same) : std::make_unique<Endpoint>(*this, host, worker_.index()));
+  }
+  for (std::unique_ptr<Endpoint>& endpoint : endpoints_) {
+    if (endpoint == nullptr) continue;
+    endpoint->pool().drain();
+    leaving_.push_back(std::move(endpoint));
+  }
+  endpoints_ = std::move(next);
+  weighted_ = std::any_of(endpoints_.begin(), endpoints_.end(), [&](const auto& endpoint) {
+    return endpoint->host().weight() != endpoints_.front()->host().weight();
+  });
+  // Workers begin at different endpoints, so that few requests on many workers do not all meet the first one.
+  next_ = endpoints_.empty() ? 0 : worker_.ring().random() % endpoints_.size();
+  sweep();
+}
+
+void Cluster::sweep() {
+  std::erase_if(leaving_, [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->pool().empty(); });
+}
+
+Endpoint* Cluster::pick() {
+  if (endpoints_.empty()) return nullptr;
+  if (!weighted_) {
+    next_ = next_ + 1 < endpoints_.size() ? next_ + 1 : 0;
+    return endpoints_[next_].get();
+  }
+  // Smooth weighted round robin: everybody earns its weight, the richest pays the total.
+  Endpoint* best = nullptr;
+  int64_t total = 0;
+  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) {
+    const auto weight = static_cast<int64_t>(endpoint->host().weight());
+    endpoint->round_robin_credit += weight;
+    total += weight;
+    if (best == nullptr || endpoint->round_robin_credit > best->round_robin_credit) best = endpoint.get();
+  }
+  best->round_robin_credit -= total;
+  return best;
+}
+
+void Cluster::drain() {
+  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) endpoint->pool().drain();
+}
+
+void Cluster::close_all() {
+  const Error why{ErrorCode::cancelled, Origin::local, Retry::never, "shutting down"};
+  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) endpoint->pool().close_all(why);
+  for (const std::unique_ptr<Endpoint>& endpoint : leaving_) endpoint->pool().close_all(why);
+}
+
+bool Cluster::quiet() const {
+  const auto is_quiet = [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->pool().empty(); };
+  return std::all_of(endpoints_.begin(), endpoints_.end(), is_quiet) &&
+         std::all_of(leaving_.begin(), leaving_.end(), is_quiet);
+}
+
+}  // namespace ringside

@@ -1,0 +1,62 @@
+#pragma once
+// The upstream connections of one endpoint on one worker, and the requests that wait for one.
+#include "core/intrusive_list.h"
+#include "core/worker.h"
+#include "proxy/upstream/upstream_connection.h"
+
+namespace ringside {
+
+class Cluster;
+class Endpoint;
+
+// Who wants a connection.
+class LeaseUser : public Link<LeaseUser> {
+ public:
+  virtual void on_lease(UpstreamConnection& connection) = 0;
+  virtual void on_lease_failed(Error why) = 0;
+
+ protected:
+  ~LeaseUser() = default;
+};
+
+class ConnectionPool {
+ public:
+  ConnectionPool(Cluster& cluster, Endpoint& endpoint);
+  ~ConnectionPool();
+
+  // A connection at once, or null: on_lease or on_lease_failed follows, never from inside this call, unless the user unlinks
+  // itself by give_up(). An Error when the cluster's breakers are open.
+  Result<UpstreamConnection*> lease(LeaseUser& user);
+  // The user waits no longer.
+  void give_up(LeaseUser& user);
+  // Idle connections close now, busy ones when their exchange ends.
+  void drain();
+  // Everything closes now; whoever waits is told.
+  void close_all(Error why);
+  bool empty() const { return connections_ == 0; }
+  Cluster& cluster() { return cluster_; }
+  Endpoint& endpoint() { return endpoint_; }
+
+  // From its connections.
+  void on_connected(UpstreamConnection& connection);
+  void on_connect_failed(UpstreamConnection& connection, Error why);
+  void on_idle(UpstreamConnection& connection);
+  // The connection left for good and will retire.
+  void on_gone(UpstreamConnection& connection);
+
+ private:
+  void dial_one();
+  void fail_waiting(Error why);
+
+  Cluster& cluster_;
+  Endpoint& endpoint_;
+  List<UpstreamConnection, UpstreamConnection> idle_;  // the back is the warmest
+  List<UpstreamConnection, UpstreamConnection> others_;
+  List<LeaseUser, LeaseUser> waiting_;
+  uint32_t connections_ = 0;
+  uint32_t dialing_ = 0;
+  uint32_t waiting_count_ = 0;
+  bool closed_ = false;
+};
+
+}  // namespace ringside

@@ -1,0 +1,59 @@
+#pragma once
+// One upstream address as all workers and the admin pages see it: immutable but for its counters, one set per worker.
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/address.h"
+
+namespace ringside {
+
+enum class HostStat : uint8_t { cx_active, cx_connect_fail, cx_total, rq_active, rq_error, rq_success, rq_timeout, rq_total, count_ };
+
+class HostCells {
+ public:
+  void add(HostStat stat, uint64_t by = 1) {
+    std::atomic<uint64_t>& cell = cells_[static_cast<size_t>(stat)];
+    cell.store(cell.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+  }
+  void subtract(HostStat stat) { add(stat, static_cast<uint64_t>(-1)); }
+  uint64_t read(HostStat stat) const { return cells_[static_cast<size_t>(stat)].load(std::memory_order_relaxed); }
+
+ private:
+  std::array<std::atomic<uint64_t>, static_cast<size_t>(HostStat::count_)> cells_{};
+};
+
+class Host {
+ public:
+  Host(const Address& address, std::string hostname, uint32_t weight, uint32_t workers)
+      : address_(address), text_(address.text()), hostname_(std::move(hostname)), weight_(weight), workers_(workers),
+        cells_(std::make_unique<HostCells[]>(workers)) {}
+  const Address& address() const { return address_; }
+  const std::string& text() const { return text_; }
+  const std::string& hostname() const { return hostname_; }
+  uint32_t weight() const { return weight_; }
+  HostCells& cells(uint32_t worker) const { return cells_[worker]; }
+  uint64_t total(HostStat stat) const {
+    uint64_t sum = 0;
+    for (uint32_t worker = 0; worker < workers_; ++worker) sum += cells_[worker].read(stat);
+    return sum;
+  }
+
+ private:
+  Address address_;
+  std::string text_;
+  std::string hostname_;
+  uint32_t weight_;
+  uint32_t workers_;
+  std::unique_ptr<HostCells[]> cells_;
+};
+
+// All hosts of a cluster at one time. Immutable; a change makes a new one that shares the hosts that stay.
+struct HostSet {
+  std::vector<std::shared_ptr<Host>> hosts;
+};
+
+}  // namespace ringside

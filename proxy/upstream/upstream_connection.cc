@@ -1,0 +1,142 @@
+#include "proxy/upstream/upstream_connection.h"
+
+#include "core/tcp_transport.h"
+#include "proxy/upstream/cluster.h"
+#include "proxy/upstream/connection_pool.h"
+
+namespace ringside {
+
+UpstreamConnection::UpstreamConnection(ConnectionPool& pool)
+    : pool_(pool),
+      worker_(pool.cluster().worker()),
+      codec_(*this, *this, pool.cluster().h1_limits(), pool.cluster().h1_scratch()),
+      dialer_(worker_, *this) {}
+
+void UpstreamConnection::dial() {
+  started_ = worker_.now();
+  dialer_.dial(pool_.endpoint().host().address(), pool_.cluster().spec().connect_timeout);
+}
+
+void UpstreamConnection::on_connected(int fd) {
+  transport_ = std::make_unique<TcpTransport>(worker_, fd);
+  transport_->start(*this, pool_.cluster().spec().connection_buffer_bytes_max);
+  StatBlock<ClusterStat>& stats = pool_.cluster().stats();
+  stats.record(ClusterStat::upstream_cx_connect_ms,
+               static_cast<uint64_t>((worker_.now() - started_) / milliseconds(1)));
+  started_ = worker_.now();
+  idle_since_ = started_;
+  pool_.on_connected(*this);
+}
+
+void UpstreamConnection::on_connect_failed(Error why) {
+  closing_ = true;
+  pool_.on_connect_failed(*this, why);
+  worker_.retire(*this);
+}
+
+Stream& UpstreamConnection::open(StreamUser& user) {
+  RS_CHECK(!busy_ && !closing_);
+  busy_ = true;
+  ++exchanges_;
+  codec_.open(user);
+  return codec_;
+}
+
+// --- idle --------------------------------------------------------------------------------------------------------------
+
+void UpstreamConnection::on_idle() {
+  busy_ = false;
+  const uint32_t requests_max = pool_.cluster().spec().protocol.requests_per_connection_max;
+  if (requests_max != 0 && exchanges_ >= requests_max) {
+    pool_.cluster().stats().inc(ClusterStat::upstream_cx_max_requests);
+    draining_ = true;
+  }
+  if (!codec_.reusable() || draining_ || closing_) return leave({});
+  idle_since_ = worker_.now();
+  // One timer for the life of the connection: it looks when it fires whether the time is really over.
+  const Duration timeout = pool_.cluster().spec().protocol.idle_timeout;
+  if (timeout > Duration::zero() && !idle_timer_.armed()) worker_.arm(idle_timer_, timeout);
+  pool_.on_idle(*this);
+}
+
+void UpstreamConnection::on_idle_timeout() {
+  const Duration timeout = pool_.cluster().spec().protocol.idle_timeout;
+  if (busy_) return worker_.arm(idle_timer_, timeout);
+  const Duration left = idle_since_ + timeout - worker_.now();
+  if (left > Duration::zero()) return worker_.arm(idle_timer_, left);
+  pool_.cluster().stats().inc(ClusterStat::upstream_cx_idle_timeout);
+  leave({});
+}
+
+// --- the end -----------------------------------------------------------------------------------------------------------
+
+void UpstreamConnection::abandon(Error why) {
+  busy_ = false;
+  codec_.reset(why);
+  leave(why);
+}
+
+void UpstreamConnection::close(Error why) {
+  if (dialing()) return dialer_.cancel();
+  leave(why);
+}
+
+void UpstreamConnection::leave(Error why) {
+  if (closing_) return;
+  closing_ = true;
+  idle_timer_.disarm();
+  pool_.on_gone(*this);
+  transport_->close(why);
+}
+
+void UpstreamConnection::on_closed(Error why) {
+  if (!closing_) {  // the transport closed by itself: a reset
+    closing_ = true;
+    idle_timer_.disarm();
+    pool_.cluster().stats().inc(ClusterStat::upstream_cx_destroy_remote);
+    pool_.on_gone(*this);
+    if (busy_) {
+      busy_ = false;
+      why.origin = Origin::upstream;
+      codec_.abort(why);
+    }
+  }
+  worker_.retire(*this);
+}
+
+void UpstreamConnection::on_end() {
+  if (!busy_) return leave({});
+  codec_.on_end();  // the end of an until-close body, or an error for the exchange
+  if (!closing_ && !busy_) leave({});
+}
+
+void UpstreamConnection::on_codec_error(Error why, uint16_t status) {
+  static_cast<void>(status);
+  busy_ = false;
+  if (why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large)
+    pool_.cluster().stats().inc(ClusterStat::upstream_cx_protocol_error);
+  leave(why);
+}
+
+// --- bytes -------------------------------------------------------------------------------------------------------------
+
+void UpstreamConnection::on_bytes(Slice bytes) {
+  pool_.cluster().stats().inc(ClusterStat::upstream_cx_rx_bytes_total, bytes.size());
+  codec_.decode(std::move(bytes));
+}
+void UpstreamConnection::on_sent(size_t bytes) {
+  pool_.cluster().stats().inc(ClusterStat::upstream_cx_tx_bytes_total, bytes);
+  codec_.on_sent(bytes);
+}
+void UpstreamConnection::on_grant(size_t wire_bytes) { transport_->grant(wire_bytes); }
+void UpstreamConnection::write(Slice bytes) { transport_->send(std::move(bytes)); }
+char* UpstreamConnection::reserve(size_t bytes) { return worker_.output().reserve(bytes); }
+void UpstreamConnection::commit(size_t bytes) { transport_->send(worker_.output().commit(bytes)); }
+
+// A client codec is never asked for a stream.
+StreamUser& UpstreamConnection::on_stream(Stream& stream) {
+  static_cast<void>(stream);
+  check_failed("on_stream of a client codec");
+}
+
+}  // namespace ringside
