@@ -1,0 +1,126 @@
+#include "control/config_types.h"
+
+#include <algorithm>
+#include <array>
+
+#include "file_access_log.pb.h"
+#include "http_connection_manager.pb.h"
+#include "http_protocol_options.pb.h"
+#include "router.pb.h"
+#include "stream_access_log.pb.h"
+#include "tcp_proxy.pb.h"
+
+namespace ringside {
+
+const std::vector<ConfigTypeGroup>& type_groups() {
+  namespace ext = envoy::extensions;
+  static const std::vector<ConfigTypeGroup> groups = {
+      {"envoy.config.listener.v3.Filter.typed_config",
+       "a network filter",
+       {&ext::filters::network::http_connection_manager::v3::HttpConnectionManager::default_instance(),
+        &ext::filters::network::tcp_proxy::v3::TcpProxy::default_instance()}},
+      {"envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter.typed_config",
+       "an HTTP filter",
+       {&ext::filters::http::router::v3::Router::default_instance()}},
+      {"envoy.config.accesslog.v3.AccessLog.typed_config",
+       "an access log",
+       {&ext::access_loggers::file::v3::FileAccessLog::default_instance(),
+        &ext::access_loggers::stream::v3::StdoutAccessLog::default_instance(),
+        &ext::access_loggers::stream::v3::StderrAccessLog::default_instance()}},
+      {"envoy.config.cluster.v3.Cluster.typed_extension_protocol_options",
+       "a set of protocol options",
+       {&ext::upstreams::http::v3::HttpProtocolOptions::default_instance()}},
+  };
+  return groups;
+}
+
+const ConfigTypeGroup* find_type_group(const google::protobuf::FieldDescriptor& field) {
+  for (const ConfigTypeGroup& group : type_groups()) {
+    if (group.field == field.full_name()) return &group;
+  }
+  return nullptr;
+}
+
+bool weakens_security(std::string_view field) {
+  // Transport security and identity; who may connect; conditions of a route (ignored, the route matches more); filters and
+  // their settings; limits that protect; addresses that are believed.
+  static constexpr auto fields = std::to_array<std::string_view>({
+      "transport_socket",
+      "transport_socket_matches",
+      "transport_socket_matcher",
+      "require_tls",
+      "secrets",
+      "tls_context",
+      "filter_chain_match",
+      "filter_chain_matcher",
+      "default_filter_chain",
+      "listener_filters",
+      "filters",
+      "http_filters",
+      "network_filters",
+      "config_discovery",
+      "typed_per_filter_config",
+      "typed_config",
+      "early_header_mutation_extensions",
+      "typed_header_validation_config",
+      "headers",
+      "query_parameters",
+      "grpc",
+      "dynamic_metadata",
+      "filter_state",
+      "runtime_fraction",
+      "matcher",
+      "connect_matcher",
+      "path_match_policy",
+      "safe_regex",
+      "rate_limits",
+      "cors",
+      "internal_only_headers",
+      "internal_address_config",
+      "original_ip_detection_extensions",
+      "forward_client_cert_details",
+      "set_current_client_cert_details",
+      "forward_client_cert_matcher",
+      "overload_manager",
+      "allow_paths",
+      "upstream_http_protocol_options",
+      "max_response_headers_kb",
+      "use_proxy_proto",
+      "transparent",
+      "health_status",
+      "certificate_provider_instances",
+      "path_normalization_options",
+      "validate_clusters",
+  });
+  return std::find(fields.begin(), fields.end(), field) != fields.end();
+}
+
+bool guards_requests(std::string_view type) {
+  // Programmable extensions may do anything, so they count.
+  static constexpr auto words = std::to_array<std::string_view>({
+      "rbac",
+      "auth",
+      "csrf",
+      "cors",
+      "ratelimit",
+      "rate_limit",
+      "ext_proc",
+      "wasm",
+      "lua",
+      "golang",
+      "dynamic_module",
+      "credential",
+      "admission",
+      "bandwidth",
+      "geoip",
+      "header_mutation",
+      "composite",
+      "peer_metadata",
+  });
+  std::string lower(type);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return std::any_of(words.begin(), words.end(), [&](std::string_view word) { return lower.find(word) != lower.npos; });
+}
+
+}  // namespace ringside

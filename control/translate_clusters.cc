@@ -1,0 +1,205 @@
+#include "control/translate_clusters.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "control/translate_common.h"
+#include "http_protocol_options.pb.h"
+
+namespace ringside {
+
+namespace {
+
+namespace api = envoy::config::cluster::v3;
+namespace core_api = envoy::config::core::v3;
+namespace endpoint_api = envoy::config::endpoint::v3;
+namespace pb = google::protobuf;
+using api::Cluster;
+using UpstreamOptions = envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+
+constexpr std::string_view options_key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+// --- Endpoints -------------------------------------------------------------------------------------------------------
+
+void translate_endpoint_address(TranslateContext& context, ClusterKind kind, const endpoint_api::Endpoint& endpoint,
+                                EndpointSpec& spec) {
+  using core_api::SocketAddress;
+  const core_api::Address& address = endpoint.address();
+  if (!endpoint.has_address()) return context.missing(endpoint, endpoint_api::Endpoint::kAddressFieldNumber);
+  if (kind == ClusterKind::fixed || address.address_case() != core_api::Address::kSocketAddress) {
+    const auto fixed = translate_address(context, endpoint, endpoint_api::Endpoint::kAddressFieldNumber, address);
+    if (fixed) spec.address = *fixed;
+    if (fixed) spec.port = fixed->port();
+    return;
+  }
+  const SocketAddress& socket = address.socket_address();
+  if (!context.only_value(socket, SocketAddress::kProtocolFieldNumber, SocketAddress::TCP)) return;
+  if (socket.address().empty()) context.missing(socket, SocketAddress::kAddressFieldNumber);
+  spec.port = check_port(context, socket);
+  if (const auto literal = Address::from_ip(socket.address(), spec.port)) {
+    spec.address = *literal;
+  } else {
+    spec.host = socket.address();
+  }
+}
+
+void translate_endpoint(TranslateContext& context, ClusterKind kind, const endpoint_api::LbEndpoint& entry,
+                        ClusterSpec& cluster) {
+  using endpoint_api::LbEndpoint;
+  EndpointSpec spec;
+  if (!entry.has_endpoint()) return context.missing(entry, LbEndpoint::kEndpointFieldNumber);
+  if (entry.health_status() != core_api::UNKNOWN && entry.health_status() != core_api::HEALTHY) {
+    context.unsupported(entry, LbEndpoint::kHealthStatusFieldNumber, core_api::HealthStatus_Name(entry.health_status()),
+                        "supported: UNKNOWN, HEALTHY");
+  }
+  context.number(entry, LbEndpoint::kLoadBalancingWeightFieldNumber, spec.weight, {.min = 1});
+  spec.hostname = entry.endpoint().hostname();
+  translate_endpoint_address(context, kind, entry.endpoint(), spec);
+  cluster.endpoints.push_back(std::move(spec));
+}
+
+void translate_load_assignment(TranslateContext& context, const Cluster& cluster, ClusterSpec& spec) {
+  using endpoint_api::ClusterLoadAssignment, endpoint_api::LocalityLbEndpoints;
+  if (!cluster.has_load_assignment()) return;  // a cluster without endpoints answers 503
+  const ClusterLoadAssignment& assignment = cluster.load_assignment();
+  if (assignment.cluster_name().empty()) context.missing(assignment, ClusterLoadAssignment::kClusterNameFieldNumber);
+  for (const LocalityLbEndpoints& locality : assignment.endpoints()) {
+    if (locality.priority() != 0) {
+      context.unsupported(locality, LocalityLbEndpoints::kPriorityFieldNumber,
+                          fmt::format("priority {}", locality.priority()), "supported: 0");
+    }
+    for (const auto& endpoint : locality.lb_endpoints()) translate_endpoint(context, spec.kind, endpoint, spec);
+  }
+}
+
+// --- Limits and protocol -----------------------------------------------------------------------------------------------
+
+void translate_thresholds(TranslateContext& context, const Cluster& cluster, ClusterSpec& spec) {
+  using Thresholds = api::CircuitBreakers::Thresholds;
+  bool seen[2] = {false, false};
+  for (const Thresholds& thresholds : cluster.circuit_breakers().thresholds()) {
+    const bool high = thresholds.priority() == core_api::HIGH;
+    if (std::exchange(seen[high], true)) {
+      context.warn(thresholds, 0, "these limits are not used: an entry above has the same priority");
+      continue;
+    }
+    ThresholdsSpec& into = high ? spec.thresholds_high : spec.thresholds;
+    context.number(thresholds, Thresholds::kMaxConnectionsFieldNumber, into.connections_max);
+    context.number(thresholds, Thresholds::kMaxPendingRequestsFieldNumber, into.pending_max);
+    context.number(thresholds, Thresholds::kMaxRequestsFieldNumber, into.requests_max);
+    context.number(thresholds, Thresholds::kMaxRetriesFieldNumber, into.retries_max);
+    into.track_remaining = thresholds.track_remaining();
+  }
+}
+
+void translate_upstream_options(TranslateContext& context, const UpstreamOptions& options, ClusterSpec& spec) {
+  if (options.has_common_http_protocol_options()) {
+    translate_http_protocol(context, options.common_http_protocol_options(), spec.protocol);
+  }
+  switch (options.upstream_protocol_options_case()) {
+    case UpstreamOptions::kExplicitHttpConfig:
+      if (!options.explicit_http_config().has_http_protocol_options()) {
+        context.missing(options.explicit_http_config(), 0, "needs http_protocol_options",
+                        "HTTP/1.1 is the only protocol so far: write http_protocol_options: {}");
+      }
+      spec.enable_trailers = options.explicit_http_config().http_protocol_options().enable_trailers();
+      break;
+    case UpstreamOptions::kUseDownstreamProtocolConfig:
+      spec.enable_trailers = options.use_downstream_protocol_config().http_protocol_options().enable_trailers();
+      break;
+    case UpstreamOptions::UPSTREAM_PROTOCOL_OPTIONS_NOT_SET:
+      if (context.damaged(options)) break;
+      context.missing(options, 0, "needs explicit_http_config or use_downstream_protocol_config",
+                      "for HTTP/1.1 write explicit_http_config: { http_protocol_options: {} }");
+      break;
+  }
+}
+
+void translate_protocol(TranslateContext& context, const Cluster& cluster, ClusterSpec& spec) {
+  if (cluster.has_common_http_protocol_options()) {
+    translate_http_protocol(context, cluster.common_http_protocol_options(), spec.protocol);
+  }
+  context.number(cluster, Cluster::kMaxRequestsPerConnectionFieldNumber, spec.protocol.requests_per_connection_max);
+  for (const auto& [key, unused] : cluster.typed_extension_protocol_options()) {
+    const auto* options = context.typed_in_map<UpstreamOptions>(cluster, key);
+    if (options != nullptr && key == options_key) {
+      translate_upstream_options(context, *options, spec);
+    } else if (options != nullptr) {
+      context.fail(cluster, Cluster::kTypedExtensionProtocolOptionsFieldNumber,
+                   fmt::format("\"{}\" is not an extension with options", key),
+                   fmt::format("there is \"{}\"", options_key));
+    }
+  }
+}
+
+// --- One cluster -------------------------------------------------------------------------------------------------------
+
+ClusterKind translate_kind(TranslateContext& context, const Cluster& cluster) {
+  if (cluster.type() == Cluster::STRICT_DNS) return ClusterKind::strict_dns;
+  if (cluster.type() != Cluster::STATIC) {
+    context.unsupported(cluster, Cluster::kTypeFieldNumber,
+                        fmt::format("cluster type {}", Cluster::DiscoveryType_Name(cluster.type())),
+                        "supported: STATIC, STRICT_DNS");
+    return ClusterKind::strict_dns;  // so that its host names are no news
+  }
+  return ClusterKind::fixed;
+}
+
+DnsFamily translate_family(Cluster::DnsLookupFamily family) {
+  switch (family) {
+    case Cluster::V4_ONLY: return DnsFamily::v4_only;
+    case Cluster::V6_ONLY: return DnsFamily::v6_only;
+    case Cluster::V4_PREFERRED: return DnsFamily::v4_preferred;
+    case Cluster::ALL: return DnsFamily::all;
+    default: return DnsFamily::automatic;
+  }
+}
+
+ClusterSpec translate_cluster(TranslateContext& context, const Cluster& cluster) {
+  ClusterSpec spec;
+  spec.name = cluster.name();
+  spec.where = context.where(cluster);
+  spec.alt_stat_name = cluster.alt_stat_name();
+  spec.kind = translate_kind(context, cluster);
+  context.only_value(cluster, Cluster::kLbPolicyFieldNumber, Cluster::ROUND_ROBIN);
+  context.duration(cluster, Cluster::kConnectTimeoutFieldNumber, spec.connect_timeout,
+                   {.bound = DurationFloor::Bound::above});
+  context.duration(cluster, Cluster::kDnsRefreshRateFieldNumber, spec.dns_refresh_rate,
+                   {.value = milliseconds(1), .bound = DurationFloor::Bound::above});
+  context.number(cluster, Cluster::kPerConnectionBufferLimitBytesFieldNumber, spec.connection_buffer_bytes_max);
+  if (spec.connection_buffer_bytes_max == 0) spec.connection_buffer_bytes_max = std::numeric_limits<uint32_t>::max();
+  spec.respect_dns_ttl = cluster.respect_dns_ttl();
+  spec.dns_family = translate_family(cluster.dns_lookup_family());
+  translate_protocol(context, cluster, spec);
+  translate_thresholds(context, cluster, spec);
+  translate_load_assignment(context, cluster, spec);
+  return spec;
+}
+
+}  // namespace
+
+std::vector<ClusterSpec> translate_clusters(TranslateContext& context, const pb::RepeatedPtrField<Cluster>& clusters) {
+  std::vector<ClusterSpec> specs;
+  specs.reserve(static_cast<size_t>(clusters.size()));
+  std::map<std::string, const Cluster*> names;
+  for (const Cluster& cluster : clusters) {
+    if (cluster.name().empty()) {
+      context.missing(cluster, Cluster::kNameFieldNumber);
+      context.set_clusters_incomplete();
+    } else if (const auto [same, fresh] = names.emplace(cluster.name(), &cluster); !fresh) {
+      context.fail(cluster, Cluster::kNameFieldNumber,
+                   fmt::format("there is another cluster \"{}\" at {}", cluster.name(), context.where(*same->second)));
+    } else {
+      context.add_cluster_name(cluster.name());
+    }
+    specs.push_back(translate_cluster(context, cluster));
+  }
+  return specs;
+}
+
+}  // namespace ringside

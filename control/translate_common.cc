@@ -1,0 +1,203 @@
+#include "control/translate_common.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "control/config_file.h"
+#include "file_access_log.pb.h"
+#include "stream_access_log.pb.h"
+
+namespace ringside {
+
+namespace {
+
+namespace core_api = envoy::config::core::v3;
+using core_api::SocketAddress;
+
+constexpr uint32_t port_max = 65535;
+constexpr size_t format_bytes_max = 64 * 1024;
+
+std::optional<Address> translate_socket_address(TranslateContext& context, const SocketAddress& socket) {
+  if (!context.only_value(socket, SocketAddress::kProtocolFieldNumber, SocketAddress::TCP)) return std::nullopt;
+  if (socket.address().empty()) {
+    context.missing(socket, SocketAddress::kAddressFieldNumber);
+    return std::nullopt;
+  }
+  const uint32_t port = check_port(context, socket);
+  auto address = Address::from_ip(socket.address(), static_cast<uint16_t>(port));
+  if (!address) {
+    context.fail(socket, SocketAddress::kAddressFieldNumber,
+                 fmt::format("\"{}\" is not an IP address", socket.address()),
+                 "host names work for endpoints of clusters of type STRICT_DNS only");
+  }
+  return address;
+}
+
+}  // namespace
+
+uint16_t check_port(TranslateContext& context, const SocketAddress& socket) {
+  if (socket.port_specifier_case() == SocketAddress::PORT_SPECIFIER_NOT_SET) {
+    context.missing(socket, SocketAddress::kPortValueFieldNumber);
+  } else if (socket.port_value() > port_max) {
+    context.fail(socket, SocketAddress::kPortValueFieldNumber,
+                 fmt::format("{} is not within 0 to {}", socket.port_value(), port_max));
+  } else {
+    return static_cast<uint16_t>(socket.port_value());
+  }
+  return 0;
+}
+
+std::optional<Address> translate_address(TranslateContext& context, const google::protobuf::Message& parent, int number,
+                                         const core_api::Address& address) {
+  switch (address.address_case()) {
+    case core_api::Address::kSocketAddress: return translate_socket_address(context, address.socket_address());
+    case core_api::Address::kPipe: {
+      const core_api::Pipe& pipe = address.pipe();
+      auto path = Address::from_path(pipe.path());
+      if (pipe.path().empty()) {
+        context.missing(pipe, core_api::Pipe::kPathFieldNumber);
+        return std::nullopt;
+      }
+      if (!path)
+        context.fail(pipe, core_api::Pipe::kPathFieldNumber, "is longer than a unix socket's path may be", "107 bytes");
+      return path;
+    }
+    case core_api::Address::ADDRESS_NOT_SET: break;
+  }
+  if (!context.damaged(address)) context.missing(parent, number, "needs socket_address or pipe");
+  return std::nullopt;
+}
+
+std::optional<std::string> translate_data_source(TranslateContext& context, const core_api::DataSource& source,
+                                                 size_t bytes_max) {
+  using core_api::DataSource;
+  std::string text;
+  int number = DataSource::kInlineStringFieldNumber;
+  switch (source.specifier_case()) {
+    case DataSource::kFilename: {
+      auto content = read_config_file(source.filename(), bytes_max);
+      if (!content) {
+        context.fail(source, DataSource::kFilenameFieldNumber,
+                     fmt::format("{} {}", source.filename(), content.error()));
+        return std::nullopt;
+      }
+      return *std::move(content);
+    }
+    case DataSource::kInlineBytes:
+      number = DataSource::kInlineBytesFieldNumber;
+      text = source.inline_bytes();
+      break;
+    case DataSource::kInlineString: text = source.inline_string(); break;
+    case DataSource::kEnvironmentVariable: {
+      number = DataSource::kEnvironmentVariableFieldNumber;
+      const char* value = getenv(source.environment_variable().c_str());
+      if (value == nullptr) {
+        context.fail(source, number,
+                     fmt::format("environment variable \"{}\" is not set", source.environment_variable()));
+        return std::nullopt;
+      }
+      text = value;
+      break;
+    }
+    case DataSource::SPECIFIER_NOT_SET:
+      context.missing(source, 0, "needs inline_string, inline_bytes, filename or environment_variable");
+      return std::nullopt;
+  }
+  if (text.size() > bytes_max) {
+    context.fail(source, number, fmt::format("is larger than {} bytes", bytes_max));
+    return std::nullopt;
+  }
+  return text;
+}
+
+NodeSpec translate_node(TranslateContext& context, const core_api::Node& node) {
+  const LoadOptions& options = context.options();
+  const auto or_option = [](const std::string& written, const std::string& option) {
+    return written.empty() ? option : written;
+  };
+  return {.id = or_option(node.id(), options.service_node),
+          .cluster = or_option(node.cluster(), options.service_cluster),
+          .region = node.locality().region(),
+          .zone = or_option(node.locality().zone(), options.service_zone),
+          .sub_zone = node.locality().sub_zone()};
+}
+
+namespace {
+
+using envoy::config::accesslog::v3::AccessLog;
+
+// The format as the data plane takes it; empty stands for the default.
+std::string checked_format(TranslateContext& context, const google::protobuf::Message& holder, int number,
+                           std::string format) {
+  const auto check = context.options().check_access_log_format;
+  const std::string wrong = check == nullptr ? std::string() : check(format);
+  if (!wrong.empty()) context.fail(holder, number, wrong);
+  return format;
+}
+
+std::string translate_format(TranslateContext& context, const core_api::SubstitutionFormatString& format) {
+  using Format = core_api::SubstitutionFormatString;
+  switch (format.format_case()) {
+    case Format::kTextFormat:
+      return checked_format(context, format, Format::kTextFormatFieldNumber, format.text_format());
+    case Format::kTextFormatSource:
+      return checked_format(context, format, Format::kTextFormatSourceFieldNumber,
+                            translate_data_source(context, format.text_format_source(), format_bytes_max).value_or(""));
+    case Format::FORMAT_NOT_SET: context.missing(format, 0, "needs text_format_source"); return {};
+  }
+  return {};
+}
+
+std::optional<AccessLogSpec> translate_access_log(TranslateContext& context, const AccessLog& log) {
+  using envoy::extensions::access_loggers::file::v3::FileAccessLog;
+  namespace stream = envoy::extensions::access_loggers::stream::v3;
+  if (const auto* file = context.typed<FileAccessLog>(log.typed_config())) {
+    AccessLogSpec spec{.path = file->path(), .format = {}};
+    if (spec.path.empty()) context.missing(*file, FileAccessLog::kPathFieldNumber);
+    if (file->has_log_format()) {
+      spec.format = translate_format(context, file->log_format());
+    } else if (!file->format().empty()) {
+      spec.format = checked_format(context, *file, FileAccessLog::kFormatFieldNumber, file->format());
+    }
+    return spec;
+  }
+  if (const auto* out = context.typed<stream::StdoutAccessLog>(log.typed_config())) {
+    return AccessLogSpec{.path = "/dev/stdout",
+                         .format = out->has_log_format() ? translate_format(context, out->log_format()) : ""};
+  }
+  if (const auto* err = context.typed<stream::StderrAccessLog>(log.typed_config())) {
+    return AccessLogSpec{.path = "/dev/stderr",
+                         .format = err->has_log_format() ? translate_format(context, err->log_format()) : ""};
+  }
+  if (!log.has_typed_config()) context.missing(log, AccessLog::kTypedConfigFieldNumber);
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::vector<AccessLogSpec> translate_access_logs(TranslateContext& context,
+                                                 const google::protobuf::RepeatedPtrField<AccessLog>& logs) {
+  std::vector<AccessLogSpec> specs;
+  for (const AccessLog& log : logs) {
+    if (auto spec = translate_access_log(context, log)) specs.push_back(*std::move(spec));
+  }
+  return specs;
+}
+
+void translate_http_protocol(TranslateContext& context, const core_api::HttpProtocolOptions& options,
+                             HttpProtocolSpec& into) {
+  using Options = core_api::HttpProtocolOptions;
+  context.duration(options, Options::kIdleTimeoutFieldNumber, into.idle_timeout);
+  context.duration(options, Options::kMaxConnectionDurationFieldNumber, into.connection_duration_max);
+  context.duration(options, Options::kMaxStreamDurationFieldNumber, into.stream_duration_max);
+  context.number(options, Options::kMaxHeadersCountFieldNumber, into.headers_count_max, {.min = 1});
+  context.number(options, Options::kMaxRequestsPerConnectionFieldNumber, into.requests_per_connection_max);
+  switch (options.headers_with_underscores_action()) {
+    case Options::REJECT_REQUEST: into.underscore = UnderscoreAction::reject_request; break;
+    case Options::DROP_HEADER: into.underscore = UnderscoreAction::drop_header; break;
+    default: into.underscore = UnderscoreAction::allow; break;
+  }
+}
+
+}  // namespace ringside

@@ -1,0 +1,30 @@
+#pragma once
+// Messages that several others hold: addresses, texts from elsewhere, the node, access logs and protocol options.
+#include <google/protobuf/repeated_ptr_field.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "accesslog.pb.h"
+#include "control/translate_context.h"
+#include "core.pb.h"
+#include "proxy/specs.h"
+
+namespace ringside {
+
+// An IP literal with its port, or a unix path; anything else is reported. `parent` and `number` are the field that holds it.
+std::optional<Address> translate_address(TranslateContext& context, const google::protobuf::Message& parent, int number,
+                                         const envoy::config::core::v3::Address& address);
+// The port of an address; 0, and reported, when it is missing or too large.
+uint16_t check_port(TranslateContext& context, const envoy::config::core::v3::SocketAddress& socket);
+// The text of a source, which may be a file; nothing, and reported, when it cannot be had or is larger than `bytes_max`.
+std::optional<std::string> translate_data_source(TranslateContext& context,
+                                                 const envoy::config::core::v3::DataSource& source, size_t bytes_max);
+NodeSpec translate_node(TranslateContext& context, const envoy::config::core::v3::Node& node);
+std::vector<AccessLogSpec> translate_access_logs(
+    TranslateContext& context, const google::protobuf::RepeatedPtrField<envoy::config::accesslog::v3::AccessLog>& logs);
+void translate_http_protocol(TranslateContext& context, const envoy::config::core::v3::HttpProtocolOptions& options,
+                             HttpProtocolSpec& into);
+
+}  // namespace ringside

@@ -1,0 +1,115 @@
+#include "control/translate_listeners.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "control/translate_common.h"
+#include "control/translate_http.h"
+#include "tcp_proxy.pb.h"
+
+namespace ringside {
+
+namespace {
+
+namespace api = envoy::config::listener::v3;
+using api::Filter, api::FilterChain, api::Listener;
+using envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+using envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
+
+TcpProxySpec translate_tcp_proxy(TranslateContext& context, const TcpProxy& proxy) {
+  TcpProxySpec spec;
+  spec.stat_prefix = proxy.stat_prefix();
+  spec.cluster = proxy.cluster();
+  if (spec.stat_prefix.empty()) context.missing(proxy, TcpProxy::kStatPrefixFieldNumber);
+  context.check_cluster(proxy, TcpProxy::kClusterFieldNumber, spec.cluster);
+  context.duration(proxy, TcpProxy::kIdleTimeoutFieldNumber, spec.idle_timeout);
+  context.duration(proxy, TcpProxy::kMaxDownstreamConnectionDurationFieldNumber, spec.connection_duration_max,
+                   {.value = milliseconds(1)});
+  context.number(proxy, TcpProxy::kMaxConnectAttemptsFieldNumber, spec.connect_attempts_max, {.min = 1});
+  spec.access_logs = translate_access_logs(context, proxy.access_log());
+  return spec;
+}
+
+void translate_filter(TranslateContext& context, const Filter& filter, ListenerSpec& spec) {
+  if (!filter.has_typed_config()) return context.missing(filter, Filter::kTypedConfigFieldNumber);
+  if (const auto* manager = context.typed<HttpConnectionManager>(filter.typed_config())) {
+    spec.http = std::make_shared<const HttpManagerSpec>(translate_http_manager(context, *manager));
+  } else if (const auto* proxy = context.typed<TcpProxy>(filter.typed_config())) {
+    spec.tcp = std::make_shared<const TcpProxySpec>(translate_tcp_proxy(context, *proxy));
+  }
+}
+
+void translate_filter_chains(TranslateContext& context, const Listener& listener, ListenerSpec& spec) {
+  if (listener.filter_chains().empty()) {
+    return context.missing(listener, Listener::kFilterChainsFieldNumber, "needs a filter chain",
+                           "it says what to do with connections");
+  }
+  if (listener.filter_chains_size() > 1) {
+    context.unsupported(listener, Listener::kFilterChainsFieldNumber, "more than one filter chain", {}, 1);
+  }
+  for (const FilterChain& chain : listener.filter_chains()) {
+    if (chain.filters().empty()) {
+      context.missing(chain, FilterChain::kFiltersFieldNumber, "needs a filter", "HttpConnectionManager or TcpProxy");
+    } else if (chain.filters_size() > 1) {
+      context.fail(chain, FilterChain::kFiltersFieldNumber, "nothing may stand behind a filter that ends the chain",
+                   "HttpConnectionManager and TcpProxy both do", 1);
+    }
+    for (const Filter& filter : chain.filters()) translate_filter(context, filter, spec);
+  }
+}
+
+ListenerSpec translate_listener(TranslateContext& context, const Listener& listener) {
+  ListenerSpec spec;
+  spec.name = listener.name();
+  spec.stat_prefix = listener.stat_prefix();
+  spec.where = context.where(listener);
+  if (listener.has_address()) {
+    spec.address =
+        translate_address(context, listener, Listener::kAddressFieldNumber, listener.address()).value_or(Address());
+  } else {
+    context.missing(listener, Listener::kAddressFieldNumber);
+  }
+  if (spec.name.empty()) spec.name = spec.address.text();
+  context.number(listener, Listener::kPerConnectionBufferLimitBytesFieldNumber, spec.connection_buffer_bytes_max);
+  if (spec.connection_buffer_bytes_max == 0) spec.connection_buffer_bytes_max = std::numeric_limits<uint32_t>::max();
+  context.flag(listener, Listener::kEnableReusePortFieldNumber, spec.enable_reuse_port);
+  context.flag(listener, Listener::kBindToPortFieldNumber, spec.bind_to_port);
+  context.number(listener, Listener::kTcpBacklogSizeFieldNumber, spec.tcp_backlog);
+  translate_filter_chains(context, listener, spec);
+  return spec;
+}
+
+}  // namespace
+
+std::vector<ListenerSpec> translate_listeners(TranslateContext& context,
+                                              const google::protobuf::RepeatedPtrField<Listener>& listeners) {
+  std::vector<ListenerSpec> specs;
+  specs.reserve(static_cast<size_t>(listeners.size()));
+  std::map<std::string, const Listener*> names, addresses;
+  for (const Listener& listener : listeners) {
+    ListenerSpec spec = translate_listener(context, listener);
+    const auto [same, fresh] = names.emplace(listener.name(), &listener);
+    if (!fresh && !listener.name().empty()) {
+      context.fail(
+          listener, Listener::kNameFieldNumber,
+          fmt::format("there is another listener \"{}\" at {}", listener.name(), context.where(*same->second)));
+    }
+    const bool fixed_port = !spec.address.empty() && (!spec.address.is_ip() || spec.address.port() != 0);
+    if (fixed_port && spec.bind_to_port) {
+      const auto [other, free] = addresses.emplace(spec.address.text(), &listener);
+      if (!free) {
+        context.fail(
+            listener, Listener::kAddressFieldNumber,
+            fmt::format("{} is taken by the listener at {}", spec.address.text(), context.where(*other->second)));
+      }
+    }
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
+}  // namespace ringside
