@@ -1,0 +1,239 @@
+#include "server.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "core/log.h"
+
+namespace ringside {
+namespace {
+
+constexpr Duration drained_check_interval = milliseconds(50);
+
+std::vector<int> allowed_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cpus;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(static_cast<size_t>(cpu), &set)) cpus.push_back(cpu);
+  return cpus;
+}
+
+}  // namespace
+
+Server::Server(const Options& options, Specs specs, Worker& worker, StatsRegistry& registry, RingKind ring, Instant started)
+    : options_(options),
+      specs_(std::move(specs)),
+      worker_(worker),
+      registry_(registry),
+      ring_(ring),
+      started_(started),
+      listener_stats_(registry.control_cells().block(registry.group<ListenerManagerStat>({.prefix = "listener_manager."}))),
+      cluster_stats_(registry.control_cells().block(registry.group<ClusterManagerStat>({.prefix = "cluster_manager."}))),
+      server_stats_(registry.control_cells().block(registry.group<ServerStat>({.prefix = "server."}))),
+      fleet_(fleet_options(), registry),
+      control_(worker, registry, *this, *this, specs_) {}
+
+Server::~Server() = default;
+
+FleetOptions Server::fleet_options() const {
+  FleetOptions fleet;
+  fleet.workers = options_.concurrency;
+  fleet.ring = ring_;
+  if (options_.affinity.kind == AffinityKind::list) fleet.cpus = options_.affinity.cpus;
+  if (options_.affinity.kind == AffinityKind::automatic) fleet.cpus = allowed_cpus();
+  fleet.shard.logs.flush_interval = options_.file_flush_interval;
+  fleet.shard.logs.flush_bytes = size_t{options_.file_flush_min_size_kb} * 1024;
+  return fleet;
+}
+
+// --- starting ----------------------------------------------------------------------------------------------------------
+
+std::expected<void, std::string> Server::run() {
+  auto snapshot = Snapshot::build(specs_, registry_, options_.concurrency);
+  if (!snapshot) return std::unexpected(snapshot.error());
+  snapshot_ = *snapshot;
+  if (auto opened = try_access_logs(); !opened) return opened;
+  for (uint32_t cluster = 0; cluster < snapshot_->clusters.size(); ++cluster) {
+    hosts_.push_back(snapshot_->clusters[cluster]->hosts);
+    count_members(cluster, hosts_.back()->hosts.size());
+  }
+  cluster_stats_.inc(ClusterManagerStat::cluster_added, snapshot_->clusters.size());
+  cluster_stats_.set(ClusterManagerStat::active_clusters, static_cast<int64_t>(snapshot_->clusters.size()));
+  server_stats_.set(ServerStat::concurrency, options_.concurrency);
+  if (auto started = control_.start(); !started) return started;
+  control_.start_dns();
+  control_.run();
+  fleet_.stop();
+  if (!failure_.empty()) return std::unexpected(failure_);
+  return {};
+}
+
+// A log that cannot be written is said now, not with the first request.
+std::expected<void, std::string> Server::try_access_logs() const {
+  for (const ListenerSpec& listener : specs_.listeners) {
+    const std::vector<AccessLogSpec>& logs = listener.http != nullptr ? listener.http->access_logs : listener.tcp->access_logs;
+    for (const AccessLogSpec& log : logs) {
+      if (log.path == "/dev/stdout" || log.path == "/dev/stderr") continue;
+      const int fd = ::open(log.path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+      if (fd < 0) return std::unexpected("unable to open file '" + log.path + "': " + std::strerror(errno));
+      ::close(fd);
+    }
+  }
+  return {};
+}
+
+// Clusters are warm: now the listeners may open.
+void Server::on_first_resolution() {
+  if (shutting_down_) return;
+  start_fleet();
+}
+
+void Server::start_fleet() {
+  // Addresses that were resolved meanwhile are part of what the workers start with.
+  auto warm = std::make_shared<Snapshot>(*snapshot_);
+  for (size_t cluster = 0; cluster < hosts_.size(); ++cluster) {
+    auto entry = std::make_shared<ClusterEntry>(*warm->clusters[cluster]);
+    entry->hosts = hosts_[cluster];
+    warm->clusters[cluster] = entry;
+  }
+  if (auto started = fleet_.start(warm); !started) {
+    failure_ = started.error();
+    return control_.stop();
+  }
+  live_ = true;
+  listener_stats_.inc(ListenerManagerStat::listener_added, specs_.listeners.size());
+  listener_stats_.inc(ListenerManagerStat::listener_create_success, specs_.listeners.size() * options_.concurrency);
+  listener_stats_.set(ListenerManagerStat::total_listeners_active, static_cast<int64_t>(specs_.listeners.size()));
+  listener_stats_.set(ListenerManagerStat::workers_started, 1);
+  server_stats_.record(ServerStat::initialization_time_ms, static_cast<uint64_t>(uptime() / milliseconds(1)));
+  RS_LOG_INFO(main, "all clusters initialized; {} workers accept on {} listeners", options_.concurrency,
+              specs_.listeners.size());
+}
+
+// --- endpoints ---------------------------------------------------------------------------------------------------------
+
+void Server::publish_endpoints(uint32_t cluster, const std::string& name, std::vector<ResolvedEndpoint> endpoints) {
+  static_cast<void>(name);
+  auto next = std::make_shared<HostSet>();
+  for (const ResolvedEndpoint& endpoint : endpoints) {
+    // A host that stays keeps its counters, and on the workers its connections.
+    const auto& present = hosts_[cluster]->hosts;
+    const auto same = std::find_if(present.begin(), present.end(), [&](const std::shared_ptr<Host>& host) {
+      return host->address() == endpoint.address && host->hostname() == endpoint.hostname && host->weight() == endpoint.weight;
+    });
+    next->hosts.push_back(same != present.end() ? *same
+                                                : std::make_shared<Host>(endpoint.address, endpoint.hostname, endpoint.weight,
+                                                                         options_.concurrency));
+  }
+  hosts_[cluster] = next;
+  count_members(cluster, next->hosts.size());
+  if (live_) fleet_.publish_hosts(cluster, next);
+}
+
+void Server::count_members(uint32_t cluster, size_t members) {
+  StatBlock<ClusterStat> stats = registry_.control_cells().block(snapshot_->clusters[cluster]->stats);
+  stats.set(ClusterStat::membership_total, static_cast<int64_t>(members));
+  stats.set(ClusterStat::membership_healthy, static_cast<int64_t>(members));
+  stats.inc(ClusterStat::membership_change);
+}
+
+// --- what the admin pages show -----------------------------------------------------------------------------------------
+
+ServerState Server::state() const {
+  if (draining_ || !healthy_) return ServerState::draining;
+  return live_ ? ServerState::live : ServerState::initializing;
+}
+
+std::vector<ClusterStatus> Server::clusters() const {
+  std::vector<ClusterStatus> result;
+  for (size_t cluster = 0; cluster < hosts_.size(); ++cluster) {
+    const ClusterSpec& spec = *snapshot_->clusters[cluster]->spec;
+    ClusterStatus status{.name = spec.name,
+                         .observability_name = spec.alt_stat_name,
+                         .thresholds = spec.thresholds,
+                         .thresholds_high = spec.thresholds_high};
+    for (const std::shared_ptr<Host>& host : hosts_[cluster]->hosts)
+      status.hosts.push_back({.address = host->address(),
+                              .hostname = host->hostname(),
+                              .weight = host->weight(),
+                              .cx_active = host->total(HostStat::cx_active),
+                              .cx_connect_fail = host->total(HostStat::cx_connect_fail),
+                              .cx_total = host->total(HostStat::cx_total),
+                              .rq_active = host->total(HostStat::rq_active),
+                              .rq_error = host->total(HostStat::rq_error),
+                              .rq_success = host->total(HostStat::rq_success),
+                              .rq_timeout = host->total(HostStat::rq_timeout),
+                              .rq_total = host->total(HostStat::rq_total)});
+    result.push_back(std::move(status));
+  }
+  std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return result;
+}
+
+std::vector<ListenerStatus> Server::listeners() const {
+  std::vector<ListenerStatus> result;
+  for (size_t at = 0; at < specs_.listeners.size(); ++at)
+    result.push_back({.name = specs_.listeners[at].name,
+                      .address = at < fleet_.bound_addresses().size() ? fleet_.bound_addresses()[at]
+                                                                      : specs_.listeners[at].address});
+  return result;
+}
+
+std::vector<std::string> Server::unready_targets() const {
+  if (live_) return {};
+  std::vector<std::string> targets = control_.unresolved_clusters();
+  return targets;
+}
+
+// --- draining and stopping ---------------------------------------------------------------------------------------------
+
+void Server::set_healthy(bool healthy) { healthy_ = healthy; }
+
+void Server::drain_listeners(DrainRequest request) {
+  if (!live_) return;
+  draining_ = !request.inbound_only;
+  fleet_.drain();
+  if (request.skip_exit) return;
+  if (!request.graceful) {
+    fleet_.stop_accepting();
+    listener_stats_.inc(ListenerManagerStat::listener_stopped, specs_.listeners.size() * options_.concurrency);
+    return;
+  }
+  drain_deadline_ = worker_.now() + options_.drain_time;
+  worker_.arm(drained_timer_, options_.drain_time);
+}
+
+// SIGTERM and /quitquitquit end the program at once, as Envoy does; with --drain-on-sigterm the sockets close first and what was
+// accepted is served to its end. A second signal does not wait.
+void Server::shutdown(ShutdownCause cause) {
+  if (shutting_down_ || cause == ShutdownCause::admin || !options_.drain_on_sigterm || !live_) return finish();
+  shutting_down_ = true;
+  draining_ = true;
+  quit_when_drained_ = true;
+  RS_LOG_INFO(main, "draining: {} connections, at most {} s", fleet_.connections(), options_.drain_time / seconds(1));
+  fleet_.stop_accepting();
+  fleet_.drain();
+  drain_deadline_ = worker_.now() + options_.drain_time;
+  worker_.arm(drained_timer_, 4 * drained_check_interval);  // the counts are a moment old
+}
+
+void Server::on_drained_timer() {
+  if (!quit_when_drained_) return fleet_.stop_accepting();
+  if (fleet_.connections() == 0 || worker_.now() >= drain_deadline_) return finish();
+  worker_.arm(drained_timer_, drained_check_interval);
+}
+
+void Server::finish() {
+  shutting_down_ = true;
+  drained_timer_.disarm();
+  control_.stop();
+}
+
+}  // namespace ringside
