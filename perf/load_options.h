@@ -1,0 +1,48 @@
+#pragma once
+// The command lines of ringside-load and ringside-backend.
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/ring.h"
+#include "perf/backend.h"
+#include "perf/load_http.h"
+
+namespace ringside::perf {
+
+struct ServiceAddress {
+  Service service = Service::http;
+  Address address;
+};
+
+enum class Mode : uint8_t { http, http_open, http_churn, http_idle, ping, bulk_down, bulk_up };
+
+struct LoadOptions {
+  Mode mode = Mode::http;
+  std::string ring = "auto";
+  HttpLoadOptions http;        // target and connections are those of every mode
+  size_t message_bytes = 100;  // of a ping
+  double rate_per_second = 1000;
+  Arrivals arrivals = Arrivals::poisson;
+  uint64_t seed = 1;
+  Duration warm_up = milliseconds(400);
+  Duration duration = milliseconds(1600);
+  Duration patience = seconds(2);
+  std::vector<ServiceAddress> services;  // of the backend in the same thread
+  bool hold = false;                     // wait for a line "go [pid...]" on standard input before the load begins
+};
+
+struct BackendOptions {
+  std::string ring = "auto";
+  std::vector<ServiceAddress> services;
+};
+
+// Print help or what is wrong, and exit.
+LoadOptions parse_load_options(int argc, char** argv);
+BackendOptions parse_backend_options(int argc, char** argv);
+
+// "auto": io_uring where it works. Null, and why, when the ring cannot be had.
+std::unique_ptr<Ring> make_ring(const std::string& name, BlockPools& pools, std::string* why);
+
+}  // namespace ringside::perf

@@ -1,0 +1,122 @@
+"""What is measured, and what must be reached."""
+
+from dataclasses import dataclass
+
+SMALL = ("--path", "/api/items/1024")
+PEERS = ("envoy", "haproxy", "nginx")  # those that we are compared with
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    title: str
+    kind: str                 # of configuration, see proxies.py
+    load: tuple = ()          # arguments of ringside-load
+    unit: str = "request"     # or MB: what CPU time is divided by
+    shape: str = "window"     # how it is measured: window, idle, start
+    connections: int = 64
+    direct: bool = False      # also without any proxy
+    limit: bool = False       # also the bare loop
+    stretch: float = 1.0      # of the measured window
+    service: str = "http"     # of the backend that is the target when there is no proxy
+
+    @property
+    def is_open_loop(self):
+        return "http-open" in self.load
+
+
+def open_loop(rate):
+    return Scenario(f"openloop-{rate // 1000}k", f"open loop, {rate:,} GETs/s of 1 KB, Poisson", "http",
+                    ("--mode", "http-open", "--rate", str(rate)) + SMALL, direct=True, stretch=2.0)
+
+
+def ping(name, size):
+    return Scenario(f"tcp-pp-{name}", f"TCP, {size} B back and forth, 64 connections", "tcp-echo",
+                    ("--mode", "ping", "--message", str(size)), direct=True, service="echo")
+
+
+SCENARIOS = (
+    Scenario("http1-small", "keep-alive GETs of 1 KB, 64 connections", "http", SMALL, direct=True, limit=True),
+    Scenario("http1-small-256c", "the same over 256 connections", "http", SMALL, connections=256, direct=True, limit=True),
+    Scenario("http1-small-log", "with the access log to a file", "http-log", SMALL),
+    Scenario("scale-1000", "1,000 routes and clusters, all requests for the last", "scale", ("--path", "/svc-0999/items/1024")),
+    Scenario("scale-1000-spread", "1,000 routes and clusters, requests over all", "scale",
+             ("--path", "/svc-#/items/1024", "--path-count", "1000")),
+    Scenario("http1-post-64k", "POSTs of 64 KB", "http-bodies", ("--path", "/api/upload/16", "--body", "65536"), direct=True),
+    Scenario("http1-resp-64k", "responses of 64 KB", "http-bodies", ("--path", "/api/items/65536"), direct=True),
+    Scenario("http1-resp-1m", "responses of 1 MB, 16 connections", "http-bodies", ("--path", "/api/items/1048576"), unit="MB",
+             connections=16, direct=True),
+    ping("100", 100),
+    ping("1k", 1024),
+    Scenario("tcp-bulk-down", "TCP, all that goes, to the client, 8 connections", "tcp-source", ("--mode", "bulk-down"), unit="MB",
+             connections=8, direct=True, service="source"),
+    Scenario("tcp-bulk-up", "TCP, all that goes, from the client, 8 connections", "tcp-sink", ("--mode", "bulk-up"), unit="MB",
+             connections=8, direct=True, service="sink"),
+    Scenario("h1-newconn", "a new connection for each GET, 32 at a time", "http", ("--mode", "http-churn") + SMALL, connections=32,
+             direct=True),
+    open_loop(5000),
+    open_loop(10000),
+    Scenario("idle-10k", "10,000 idle connections that have had a request each", "http", ("--mode", "http-idle") + SMALL, shape="idle",
+             connections=10000),
+    Scenario("start", "start-up: memory, time to the first answer", "http", shape="start"),
+    Scenario("start-1000", "start-up with 1,000 routes and clusters", "scale", shape="start"),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What `ringside` must reach. Ratios are the median over the rounds of the ratio within a round."""
+
+    scenario: str
+    metric: str   # efficiency (units per CPU-second), cpu_us, p50, p99: ratios; rss_mb, ready_ms, idle_bytes: plain
+    against: str  # a peer, "best" of the three, "limit"; "" for plain values
+    sign: str     # ">=" or "<="
+    value: float
+
+
+def at_least(value, scenario, *against):
+    return [Target(scenario, "efficiency", peer, ">=", value) for peer in against]
+
+
+def latency_targets(scenario):
+    """p50 and p99 no worse than HAProxy's and nginx's, at less CPU."""
+    no_worse = [Target(scenario, metric, peer, "<=", 1.0) for metric in ("p50", "p99") for peer in ("haproxy", "nginx")]
+    return no_worse + at_least(1.0, scenario, "haproxy", "nginx")
+
+
+TARGETS = (
+    Target("http1-small", "cpu_us", "limit", "<=", 1.6),
+    *at_least(3.0, "http1-small", "envoy"),
+    *at_least(1.3, "http1-small", "haproxy", "nginx"),
+    *at_least(4.0, "http1-small-256c", "envoy"),
+    *at_least(3.0, "http1-small-log", "envoy"),
+    *at_least(5.5, "scale-1000", "envoy"),
+    *at_least(1.3, "scale-1000", "haproxy"),
+    *at_least(1.3, "http1-post-64k", "best"),
+    *at_least(1.3, "http1-resp-64k", "best"),
+    *at_least(1.3, "http1-resp-1m", "best"),
+    *at_least(1.1, "tcp-pp-100", "haproxy", "nginx"),
+    *at_least(1.1, "tcp-pp-1k", "haproxy", "nginx"),
+    *at_least(1.3, "tcp-bulk-down", "envoy"),
+    *at_least(1.3, "tcp-bulk-up", "envoy"),
+    *at_least(1.1, "h1-newconn", "nginx"),
+    *latency_targets("openloop-5k"),
+    *latency_targets("openloop-10k"),
+    Target("start", "rss_mb", "", "<=", 8.0),
+    Target("idle-10k", "idle_bytes", "", "<=", 512.0),
+    Target("start-1000", "rss_mb", "", "<=", 15.0),
+    Target("start-1000", "ready_ms", "", "<=", 100.0),
+)
+
+
+def by_name(names):
+    """The scenarios of a comma-separated list; a name may end with '*'."""
+    if not names:
+        return list(SCENARIOS)
+    chosen = []
+    for name in names.split(","):
+        found = [s for s in SCENARIOS if s.name == name or (name.endswith("*") and s.name.startswith(name[:-1]))]
+        if not found:
+            raise ValueError(f"no scenario {name!r}; there are {', '.join(s.name for s in SCENARIOS)}")
+        chosen += [scenario for scenario in found if scenario not in chosen]
+    return chosen
