@@ -83,17 +83,16 @@ void Exchange::cancel(Error why, ResponseFlag flag) {
 // Lets go of the upstream. A connection whose exchange is not over cannot be used again.
 void Exchange::drop_upstream(Error why) {
   if (phase_ == Phase::waiting) endpoint_->pool().give_up(*this);
-  if (connection_ != nullptr) {
-    cluster_->stats().inc(why.code == ErrorCode::cancelled ? ClusterStat::upstream_rq_tx_reset
-                                                           : ClusterStat::upstream_rq_rx_reset);
-    connection_->abandon(why);
-  }
+  // Not a reset in the statistics: HTTP/1 has none, and Envoy counts the connection alone.
+  if (connection_ != nullptr) connection_->abandon(why);
   connection_ = nullptr;
   up_stream_ = nullptr;
   held_body_.clear();
   if (!counted_upstream_) return;
   counted_upstream_ = false;
   cluster_->breaker().give(Resource::requests);
+  if (!leased_) return;
+  leased_ = false;
   cluster_->stats().dec(ClusterStat::upstream_rq_active);
   host_->cells(worker_.index()).subtract(HostStat::rq_active);
 }

@@ -145,7 +145,8 @@ class Exchange final : public Retired, private LeaseUser {
   bool response_end_ : 1 = false;
   bool response_from_upstream_ : 1 = false;
   bool is_head_ : 1 = false;
-  bool counted_upstream_ : 1 = false;
+  bool counted_upstream_ : 1 = false;  // holds a place of the circuit breaker
+  bool leased_ : 1 = false;            // counted as active on its host
   bool refused_ : 1 = false;  // for its body; the session sends the answer that is logged here
 };
 

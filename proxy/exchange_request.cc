@@ -59,6 +59,7 @@ void Exchange::route_request(Head& head) {
   client_ = manager_.forwarding().on_request(head, {.peer = session_.peer_address(), .tls = false},
                                              {.high = ring.random(), .low = ring.random()});
   record_.is_internal = client_.is_internal;
+  listener.http_stats().inc(HttpStat::rq_total);
   const RouteMatch match = manager_.routes().match(head.authority, head.path);
   if (match.route == nullptr) {
     listener.http_stats().inc(HttpStat::no_route);
@@ -71,7 +72,6 @@ void Exchange::route_request(Head& head) {
     listener.http_stats().inc(HttpStat::rq_direct_response);
     return reply({.status = direct->status, .body = direct->body, .details = "direct_response"});
   }
-  listener.http_stats().inc(HttpStat::rq_total);
   route_timeout_ = manager_.forwarding().take_timeout(head, route_->spec().timeout);
   if (route_->spec().idle_timeout.has_value()) idle_timeout_ = *route_->spec().idle_timeout;
   cluster_ = listener.shard().cluster(route_->cluster_index());
@@ -96,10 +96,6 @@ void Exchange::start_upstream() {
   }
   host_ = endpoint_->shared_host();
   counted_upstream_ = true;
-  stats.inc(ClusterStat::upstream_rq_total);
-  stats.inc(ClusterStat::upstream_rq_active);
-  host_->cells(worker_.index()).add(HostStat::rq_total);
-  host_->cells(worker_.index()).add(HostStat::rq_active);
   phase_ = Phase::waiting;
   const Result<UpstreamConnection*> lease = endpoint_->pool().lease(*this);
   if (!lease) {
@@ -119,6 +115,7 @@ void Exchange::on_lease_failed(Error why) {
                   .body = "upstream connect error or disconnect/reset before headers. reset reason: overflow",
                   .details = "upstream_reset_before_response_started{overflow}"});
   record_.upstream_transport_failure_reason = why.detail;
+  host_->cells(worker_.index()).add(HostStat::rq_error);
   if (why.code == ErrorCode::timed_out)
     return reply({.status = 503,
                   .body = "upstream connect error or disconnect/reset before headers. reset reason: connection timeout",
@@ -132,6 +129,11 @@ void Exchange::on_lease(UpstreamConnection& connection) {
   connection_ = &connection;
   phase_ = Phase::forwarding;
   upstream_started_ = worker_.now();
+  leased_ = true;
+  cluster_->stats().inc(ClusterStat::upstream_rq_total);
+  cluster_->stats().inc(ClusterStat::upstream_rq_active);
+  host_->cells(worker_.index()).add(HostStat::rq_total);
+  host_->cells(worker_.index()).add(HostStat::rq_active);
   touch();
   up_stream_ = &connection.open(up_);
   finish_request_head();
@@ -197,7 +199,7 @@ void Exchange::on_client_reset(Error why) {
     status_ = 400;
     response_bytes_ = std::string_view(why.detail).size();
   }
-  if (cluster_ != nullptr) cluster_->stats().inc(ClusterStat::upstream_rq_cancelled);
+  if (phase_ == Phase::waiting) cluster_->stats().inc(ClusterStat::upstream_rq_cancelled);
   drop_upstream({ErrorCode::cancelled, Origin::downstream, Retry::never, "client gone"});
   finish();
 }

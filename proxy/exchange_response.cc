@@ -98,7 +98,6 @@ void Exchange::on_upstream_reset(Error why) {
   if (phase_ == Phase::done) return;
   connection_ = nullptr;
   up_stream_ = nullptr;
-  cluster_->stats().inc(ClusterStat::upstream_rq_rx_reset);
   host_->cells(worker_.index()).add(HostStat::rq_error);
   const bool protocol = why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large;
   flags_.set(protocol ? ResponseFlag::upstream_protocol_error : ResponseFlag::upstream_connection_termination);

@@ -126,6 +126,10 @@ void LiveListener::log_refused(Session& session, Error why, uint16_t status) {
   http_stats_.inc(downstream_rq_class(status));
   http_stats_.inc(HttpStat::downstream_rq_completed);
   http_stats_.inc(HttpStat::downstream_rq_total);
+  http_stats_.inc(HttpStat::downstream_rq_http1_total);
+  http_stats_.inc(HttpStat::downstream_rq_response_before_rq_complete);
+  listener_http_stats_.inc(listener_rq_class(status));
+  listener_http_stats_.inc(ListenerHttpStat::downstream_rq_completed);
   if (!has_access_logs()) return;
   AccessLogRecord record;
   record.start_time = worker_.ring().wall_now();

@@ -128,7 +128,7 @@ void Session::on_flush() {
 }
 
 void Session::on_codec_error(Error why, uint16_t status) {
-  if (why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large)
+  if (status != 0 || why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large)
     listener_.http_stats().inc(HttpStat::downstream_cx_protocol_error);
   if (phase_ != Phase::serving) return;
   if (status == 0) return close(why);
@@ -160,6 +160,7 @@ void Session::drain() {
 void Session::linger() {
   if (phase_ != Phase::serving) return;
   phase_ = Phase::lingering;
+  left_ = !ended_;
   since_ = worker_.now();
   transport_->finish();
   if (ended_ && transport_->unsent_bytes() == 0) return close({});
@@ -168,6 +169,7 @@ void Session::linger() {
 
 void Session::close(Error why) {
   if (phase_ == Phase::closing) return;
+  if (phase_ == Phase::serving) left_ = !ended_;
   phase_ = Phase::closing;
   timer_.disarm();
   if (exchange_ != nullptr) {
@@ -188,7 +190,7 @@ void Session::on_closed(Error why) {
   }
   exchange_ = nullptr;
   listener_.on_session_closed({.lived = worker_.now() - started_,
-                               .by_client = ended_ || why.code == ErrorCode::peer_reset,
+                               .by_client = !left_,
                                .cut_an_exchange = cut_});
   Link<Session>::unlink();
   worker_.retire(*this);

@@ -89,6 +89,7 @@ class Session final : public Retired,
   bool draining_ : 1 = false;
   bool head_started_ : 1 = false;
   bool ended_ : 1 = false;  // the client sent FIN
+  bool left_ : 1 = false;   // we ended it before the client did
   bool cut_ : 1 = false;    // ended in the middle of an exchange
   bool refused_ : 1 = false;  // its exchange has counted and logged the refusal
 };

@@ -54,6 +54,7 @@ void TcpSession::connect() {
   upstream_counted_ = true;
   cluster_->stats().inc(ClusterStat::upstream_cx_total);
   cluster_->stats().inc(ClusterStat::upstream_cx_active);
+  cluster_->stats().inc(ClusterStat::upstream_rq_pending_total);
   host_->cells(worker_.index()).add(HostStat::cx_total);
   host_->cells(worker_.index()).add(HostStat::cx_active);
   dialer_.dial(host_->address(), cluster_->spec().connect_timeout);
@@ -64,6 +65,8 @@ void TcpSession::on_connected(int fd) {
     worker_.ring().close(fd);
     return finish_if_gone();
   }
+  dialed_ = true;
+  cluster_->stats().inc(ClusterStat::upstream_rq_total);
   up_.attach(std::make_unique<TcpTransport>(worker_, fd));
   up_.start(cluster_->spec().connection_buffer_bytes_max);
   up_.release_held();
@@ -73,6 +76,7 @@ void TcpSession::on_connect_failed(Error why) {
   count_upstream_closed();
   if (closing_) return finish_if_gone();
   cluster_->stats().inc(ClusterStat::upstream_cx_connect_fail);
+  cluster_->stats().inc(ClusterStat::upstream_rq_pending_failure_eject);
   if (why.code == ErrorCode::timed_out) cluster_->stats().inc(ClusterStat::upstream_cx_connect_timeout);
   host_->cells(worker_.index()).add(HostStat::cx_connect_fail);
   if (attempts_ < spec().connect_attempts_max) return connect();
@@ -88,6 +92,14 @@ void TcpSession::count_upstream_closed() {
   cluster_->breaker().give(Resource::connections);
   cluster_->stats().dec(ClusterStat::upstream_cx_active);
   cluster_->stats().inc(ClusterStat::upstream_cx_destroy);
+  // To Envoy a relayed connection is a request that ends with it.
+  const bool by_peer = up_.ended || up_broken_ || !dialed_;
+  cluster_->stats().inc(by_peer ? ClusterStat::upstream_cx_destroy_remote : ClusterStat::upstream_cx_destroy_local);
+  if (dialed_) {
+    cluster_->stats().inc(ClusterStat::upstream_cx_destroy_with_active_rq);
+    cluster_->stats().inc(by_peer ? ClusterStat::upstream_cx_destroy_remote_with_active_rq
+                                  : ClusterStat::upstream_cx_destroy_local_with_active_rq);
+  }
   host_->cells(worker_.index()).subtract(HostStat::cx_active);
 }
 
@@ -152,7 +164,10 @@ void TcpSession::close(Error why) {
 }
 
 void TcpSession::on_side_closed(Side& side, Error why) {
-  if (&side == &up_) count_upstream_closed();
+  if (&side == &up_) {
+    up_broken_ = !closing_;
+    count_upstream_closed();
+  }
   if (!closing_) {
     flags_.set(&side == &down_ ? ResponseFlag::downstream_connection_termination
                                : ResponseFlag::upstream_connection_termination);

@@ -82,6 +82,8 @@ class TcpSession final : public Retired, public Link<TcpSession>, private Dialer
   ResponseFlags flags_{};
   uint32_t attempts_ = 0;
   bool upstream_counted_ = false;
+  bool dialed_ = false;     // there was an upstream connection
+  bool up_broken_ = false;  // it ended by itself, without a FIN
   bool closing_ = false;
   bool done_ = false;
 };

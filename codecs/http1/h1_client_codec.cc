@@ -88,6 +88,11 @@ void H1ClientCodec::on_end() {
     return settle();
   }
   if (stream_ == nullptr || in_ == In::ended) return;
+  // A response that breaks off is no HTTP message (RFC 9112 8). Without any byte of it, or after an interim one, the connection
+  // has merely gone.
+  const bool in_a_message = in_ != In::start && in_ != In::idle;
+  if (in_a_message)
+    return fail(Error{ErrorCode::bad_message, Origin::upstream, Retry::never, "upstream closed in the middle of its response"}, 0);
   const Retry retry = response_begun_ ? Retry::never : Retry::if_reused;
   fail(Error{ErrorCode::peer_closed, Origin::upstream, retry, "upstream closed in the middle of an exchange"}, 0);
 }

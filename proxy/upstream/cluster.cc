@@ -23,6 +23,8 @@ void Cluster::adopt(const HostSet& hosts) {
     auto same = std::find_if(endpoints_.begin(), endpoints_.end(), [&](const std::unique_ptr<Endpoint>& endpoint) {
       return endpoint != nullptr && endpoint->shared_host() == host;
     });
+    // As Envoy counts them: once for each host that appears, not for each worker.
+    if (same == endpoints_.end() && worker_.index() == 0) stats_.inc(ClusterStat::default_total_match_count);
     next.push_back(same != endpoints_.end() ? std::move(*same) : std::make_unique<Endpoint>(*this, host, worker_.index()));
   }
   for (std::unique_ptr<Endpoint>& endpoint : endpoints_) {

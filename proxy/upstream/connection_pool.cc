@@ -68,6 +68,9 @@ void ConnectionPool::on_connect_failed(UpstreamConnection& connection, Error why
     cluster_.stats().inc(ClusterStat::upstream_cx_connect_fail);
     if (why.code == ErrorCode::timed_out) cluster_.stats().inc(ClusterStat::upstream_cx_connect_timeout);
     endpoint_.cells().add(HostStat::cx_connect_fail);
+    // A connect that timed out was ended by us.
+    cluster_.stats().inc(why.code == ErrorCode::timed_out ? ClusterStat::upstream_cx_destroy_local
+                                                          : ClusterStat::upstream_cx_destroy_remote);
   }
   // As Envoy: an endpoint that cannot be reached fails everybody who waits for it, at once. Before the place is given back, or
   // it would be dialed again for them.

@@ -1,5 +1,7 @@
 #include "proxy/upstream/upstream_connection.h"
 
+#include <utility>
+
 #include "core/tcp_transport.h"
 #include "proxy/upstream/cluster.h"
 #include "proxy/upstream/connection_pool.h"
@@ -51,7 +53,7 @@ void UpstreamConnection::on_idle() {
     pool_.cluster().stats().inc(ClusterStat::upstream_cx_max_requests);
     draining_ = true;
   }
-  if (!codec_.reusable() || draining_ || closing_) return leave({});
+  if (!codec_.reusable() || draining_ || closing_) return leave({}, false);
   idle_since_ = worker_.now();
   // One timer for the life of the connection: it looks when it fires whether the time is really over.
   const Duration timeout = pool_.cluster().spec().protocol.idle_timeout;
@@ -65,7 +67,7 @@ void UpstreamConnection::on_idle_timeout() {
   const Duration left = idle_since_ + timeout - worker_.now();
   if (left > Duration::zero()) return worker_.arm(idle_timer_, left);
   pool_.cluster().stats().inc(ClusterStat::upstream_cx_idle_timeout);
-  leave({});
+  leave({}, false);
 }
 
 // --- the end -----------------------------------------------------------------------------------------------------------
@@ -73,18 +75,28 @@ void UpstreamConnection::on_idle_timeout() {
 void UpstreamConnection::abandon(Error why) {
   busy_ = false;
   codec_.reset(why);
-  leave(why);
+  leave(why, true);
 }
 
 void UpstreamConnection::close(Error why) {
   if (dialing()) return dialer_.cancel();
-  leave(why);
+  leave(why, busy_);
 }
 
-void UpstreamConnection::leave(Error why) {
+void UpstreamConnection::count_destroyed(bool cut) {
+  StatBlock<ClusterStat>& stats = pool_.cluster().stats();
+  stats.inc(by_peer_ ? ClusterStat::upstream_cx_destroy_remote : ClusterStat::upstream_cx_destroy_local);
+  if (!cut) return;
+  stats.inc(ClusterStat::upstream_cx_destroy_with_active_rq);
+  stats.inc(by_peer_ ? ClusterStat::upstream_cx_destroy_remote_with_active_rq
+                     : ClusterStat::upstream_cx_destroy_local_with_active_rq);
+}
+
+void UpstreamConnection::leave(Error why, bool cut) {
   if (closing_) return;
   closing_ = true;
   idle_timer_.disarm();
+  count_destroyed(cut);
   pool_.on_gone(*this);
   transport_->close(why);
 }
@@ -93,7 +105,8 @@ void UpstreamConnection::on_closed(Error why) {
   if (!closing_) {  // the transport closed by itself: a reset
     closing_ = true;
     idle_timer_.disarm();
-    pool_.cluster().stats().inc(ClusterStat::upstream_cx_destroy_remote);
+    by_peer_ = true;
+    count_destroyed(busy_);
     pool_.on_gone(*this);
     if (busy_) {
       busy_ = false;
@@ -105,17 +118,18 @@ void UpstreamConnection::on_closed(Error why) {
 }
 
 void UpstreamConnection::on_end() {
-  if (!busy_) return leave({});
+  by_peer_ = true;
+  if (!busy_) return leave({}, false);
   codec_.on_end();  // the end of an until-close body, or an error for the exchange
-  if (!closing_ && !busy_) leave({});
+  if (!closing_ && !busy_) leave({}, false);
 }
 
 void UpstreamConnection::on_codec_error(Error why, uint16_t status) {
   static_cast<void>(status);
-  busy_ = false;
+  const bool cut = std::exchange(busy_, false);
   if (why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large)
     pool_.cluster().stats().inc(ClusterStat::upstream_cx_protocol_error);
-  leave(why);
+  leave(why, cut);
 }
 
 // --- bytes -------------------------------------------------------------------------------------------------------------

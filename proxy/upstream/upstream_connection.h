@@ -55,7 +55,9 @@ class UpstreamConnection final : public Retired,
   void on_connected(int fd) override;
   void on_connect_failed(Error why) override;
   void on_idle_timeout();
-  void leave(Error why);
+  // `cut`: in the middle of an exchange.
+  void leave(Error why, bool cut);
+  void count_destroyed(bool cut);
 
   ConnectionPool& pool_;
   Worker& worker_;
@@ -69,6 +71,7 @@ class UpstreamConnection final : public Retired,
   bool busy_ = false;
   bool draining_ = false;
   bool closing_ = false;
+  bool by_peer_ = false;  // its FIN or RST came before we left
 };
 
 }  // namespace ringside

@@ -127,7 +127,9 @@ class Proxy:
         self.expect_exit = expect_exit
         self.admin_port = config["admin"]["address"]["socket_address"]["port_value"] if isinstance(config, dict) else None
         self.listen_ports = listen_ports(config) if isinstance(config, dict) else {}
-        self.config_path = self.folder / "bootstrap.json"
+        # The name says the language: a text that is no JSON object is YAML.
+        is_json = isinstance(config, dict) or config.lstrip().startswith("{")
+        self.config_path = self.folder / ("bootstrap.json" if is_json else "bootstrap.yaml")
         self.config_path.write_text(json.dumps(config, indent=1) if isinstance(config, dict) else config)
         self.log_path = self.folder / "ringside.log"
         with open(self.log_path, "wb") as log:

@@ -45,7 +45,7 @@ def nginx(tmp_path, peer):
       location /redirect {{ return 302 /small; }}
       location /gone {{ return 410 "gone\\n"; }}
       location /empty {{ return 204; }}
-      location /compressed {{ gzip on; gzip_proxied any; gzip_min_length 1; gzip_types *; alias {folder}/base/small; }}
+      location /compressed {{ gzip on; gzip_proxied any; gzip_min_length 1; gzip_types *; alias {folder}/root/small; }}
     }}""")
 
 

@@ -63,7 +63,7 @@ def stats_of(running, ports):
         for listener, port in ports.items():
             name = name.replace(str(port), f"<{listener}>")
         name = re.sub(r"worker_\d+|main_thread", "<worker>", name)
-        if name.startswith(GROUPS):
+        if name.startswith(GROUPS) and not LATE.search(name):
             found[name] = int(value) if value.isdigit() else None
     return found
 
@@ -102,7 +102,10 @@ ROUTES = [
 ]
 # What two runs of one program do not agree about.
 UNSTEADY = re.compile(r"bytes|server\.(memory|uptime|version|parent|total_conn|hot_restart|concurrency|dropped|compilation|seconds|stats_recent)"
-                      r"|flow_control|update_|worker|http\.admin|listener\.admin|hot_restart|cluster_manager|listener_manager")
+                      r"|flow_control|update_|worker|http\.admin|listener\.admin|hot_restart|cluster_manager|listener_manager"
+                      r"|delayed_close_timeout")
+# Histograms that appear with their first merge, five seconds after the start in either program.
+LATE = re.compile(r"upstream_rq_time$")
 
 
 @pytest.mark.skipif(not peers.envoy_path(), reason="Envoy is not installed")
@@ -204,7 +207,7 @@ def test_upstream_breaks_off(counted):
 
     stats, port = counted(die)
     assert parse_response(exchange(port, get("/", CLOSE))).status == 503
-    stats.check(cluster__origin__upstream_rq_total=1, cluster__origin__upstream_rq_503=1, cluster__origin__upstream_rq_rx_reset=1,
+    stats.check(cluster__origin__upstream_rq_total=1, cluster__origin__upstream_rq_503=1, cluster__origin__upstream_rq_rx_reset=0,
                 cluster__origin__upstream_cx_destroy=1, cluster__origin__upstream_cx_destroy_remote=1,
                 cluster__origin__upstream_cx_destroy_with_active_rq=1, cluster__origin__upstream_cx_destroy_remote_with_active_rq=1,
                 http__http__downstream_rq_5xx=1)
@@ -225,7 +228,7 @@ def test_client_goes_away(counted):
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
     stats.check(http__http__downstream_rq_rx_reset=1, http__http__downstream_cx_destroy_remote_active_rq=1,
-                http__http__downstream_cx_destroy_active_rq=1, cluster__origin__upstream_rq_tx_reset=1,
+                http__http__downstream_cx_destroy_active_rq=1, cluster__origin__upstream_rq_tx_reset=0,
                 cluster__origin__upstream_cx_destroy_local_with_active_rq=1, http__http__downstream_rq_active=0,
                 http__http__downstream_rq_completed=0)
 
@@ -242,9 +245,10 @@ def test_histograms_count_every_request(counted):
         for _ in range(25):
             client.sendall(get())
             receive_response(client)
-    text = stats.running.admin("/stats/prometheus")[1]
-    assert 'envoy_http_downstream_rq_time_count{envoy_http_conn_manager_prefix="http"} 25' in text
-    assert 'envoy_cluster_upstream_rq_time_count{envoy_cluster_name="origin"} 25' in text
+    # Histograms are merged when statistics are flushed, every five seconds, as in Envoy.
+    for line in ('envoy_http_downstream_rq_time_count{envoy_http_conn_manager_prefix="http"} 25',
+                 'envoy_cluster_upstream_rq_time_count{envoy_cluster_name="origin"} 25'):
+        harness.wait_until(lambda: line in stats.running.admin("/stats/prometheus")[1], line)  # noqa: B023
 
 
 def test_counters_can_be_reset(counted):
