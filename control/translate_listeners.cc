@@ -68,6 +68,7 @@ ListenerSpec translate_listener(TranslateContext& context, const Listener& liste
   spec.stat_prefix = listener.stat_prefix();
   spec.where = context.where(listener);
   if (listener.has_address()) {
+    spec.ipv4_compat = listener.address().socket_address().ipv4_compat();
     spec.address =
         translate_address(context, listener, Listener::kAddressFieldNumber, listener.address()).value_or(Address());
   } else {

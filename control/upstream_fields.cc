@@ -62,7 +62,7 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.config.core.v3.Pipe",
      "mode"},
     {"envoy.config.core.v3.SocketAddress",
-     "ipv4_compat? named_port network_namespace_filepath resolver_name"},
+     "named_port network_namespace_filepath resolver_name"},
     {"envoy.config.core.v3.SubstitutionFormatString",
      "content_type formatters json_format json_format_options omit_empty_values?"},
     {"envoy.config.endpoint.v3.ClusterLoadAssignment",

@@ -31,6 +31,7 @@ enum class Wake : uint8_t { lazy, prompt };
 struct ListenOptions {
   bool reuse_port = true;
   uint32_t backlog = 0;  // 0: the system's maximum
+  bool ipv4_too = false;  // a wildcard address of IPv6 takes IPv4 clients as well
 };
 
 // What the ring has done since its start. Plain numbers, read by its own worker.

@@ -43,7 +43,7 @@ bool prepare_listener(int fd, const Address& address, const ListenOptions& optio
     if (options.reuse_port && !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return false;
     set_no_delay(fd);
   }
-  if (address.family() == AF_INET6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) return false;
+  if (address.family() == AF_INET6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv4_too ? 0 : 1)) return false;
   if (address.family() == AF_UNIX) remove_stale_path(address);
   if (::bind(fd, address.data(), address.size()) != 0) return false;
   // The kernel cuts it down to net.core.somaxconn.

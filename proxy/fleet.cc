@@ -3,13 +3,31 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "core/log.h"
 #include "core/sockets.h"
 #include "proxy/fleet_worker.h"
 
 namespace ringside {
+namespace {
+
+// The kernel takes an io_uring down after its process has gone, so that an address stays busy for moments after the exit of a
+// predecessor that was killed.
+Result<int> listen_patiently(const Address& address, const ListenOptions& options, int* error_number) {
+  constexpr auto pause = std::chrono::milliseconds(20);
+  for (int attempts = 50; attempts > 1; --attempts) {
+    const Result<int> fd = sockets::listen_on(address, options, error_number);
+    if (fd || *error_number != EADDRINUSE) return fd;
+    std::this_thread::sleep_for(pause);
+  }
+  return sockets::listen_on(address, options, error_number);
+}
+
+}  // namespace
 
 Fleet::Fleet(FleetOptions options, StatsRegistry& registry) : options_(std::move(options)), registry_(registry) {}
 
@@ -31,7 +49,8 @@ std::expected<void, std::string> Fleet::bind_all(const Snapshot& snapshot, std::
         continue;
       }
       int error_number = 0;
-      const Result<int> fd = sockets::listen_on(address, {.reuse_port = reuse, .backlog = spec.tcp_backlog}, &error_number);
+      const Result<int> fd = listen_patiently(
+          address, {.reuse_port = reuse, .backlog = spec.tcp_backlog, .ipv4_too = spec.ipv4_compat}, &error_number);
       if (!fd) return std::unexpected("cannot bind '" + address.text() + "': " + std::strerror(error_number));
       own.push_back(*fd);
       if (address.is_ip() && address.port() == 0) address = sockets::local_address(*fd);

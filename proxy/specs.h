@@ -152,6 +152,7 @@ struct ListenerSpec {
   uint32_t connection_buffer_bytes_max = 1024 * 1024;
   bool enable_reuse_port = true;
   bool bind_to_port = true;
+  bool ipv4_compat = false;  // a wildcard address of IPv6 takes IPv4 clients as well
   uint32_t tcp_backlog = 0;  // 0: the system's maximum
   // Exactly one is set.
   std::shared_ptr<const HttpManagerSpec> http;
