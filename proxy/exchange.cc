@@ -33,13 +33,14 @@ void Exchange::on_retired() { session_.listener().shard().free_exchange(*this); 
 // --- local replies -----------------------------------------------------------------------------------------------------
 
 // Answers the client ourselves. When the response has begun already there is nothing left but to cut the connection, so that a
-// half answer never looks whole.
+// half answer never looks whole. What came of it is still sent when its framing shows that the rest is missing; an answer that the
+// connection's end completes (HTTP/1.0) takes a reset.
 void Exchange::reply(const LocalReply& reply) {
   if (phase_ == Phase::done || response_end_) return;
   drop_upstream({ErrorCode::cancelled, Origin::local, Retry::never, reply.details});
   record_.response_code_details = reply.details;
   if (response_started_) {
-    down_stream_.reset({ErrorCode::cancelled, Origin::local, Retry::never, reply.details});
+    cut_after_flush_ = request_->version != HttpVersion::http10;
     return finish();
   }
   phase_ = Phase::replying;
@@ -113,7 +114,7 @@ void Exchange::finish() {
   Session::ExchangeEnd how = Session::ExchangeEnd::abort;
   if (clean) how = Session::ExchangeEnd::clean;
   else if (refused_) how = Session::ExchangeEnd::refused;
-  else if (response_end_) how = Session::ExchangeEnd::close_after_flush;
+  else if (response_end_ || cut_after_flush_) how = Session::ExchangeEnd::close_after_flush;
   session_.on_exchange_end(how);
   worker_.retire(*this);
 }

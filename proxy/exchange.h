@@ -146,6 +146,7 @@ class Exchange final : public Retired, private LeaseUser {
   bool response_from_upstream_ : 1 = false;
   bool is_head_ : 1 = false;
   bool counted_upstream_ : 1 = false;  // holds a place of the circuit breaker
+  bool cut_after_flush_ : 1 = false;   // a part of the response is all that there will be
   bool leased_ : 1 = false;            // counted as active on its host
   bool refused_ : 1 = false;  // for its body; the session sends the answer that is logged here
 };

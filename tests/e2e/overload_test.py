@@ -161,7 +161,7 @@ def test_upstream_that_dies_in_the_middle(proxy, upstream, framing, how):
     running, port = gateway(proxy, upstream(die).port)
     response = parse_response(exchange(port, get()))
     assert response.status == 200 and not response.complete
-    assert running.stat("cluster.origin.upstream_rq_rx_reset") == 1
+    assert running.stat("cluster.origin.upstream_cx_destroy_remote_with_active_rq") == 1
     assert running.stat("cluster.origin.upstream_cx_active") == 0
 
 

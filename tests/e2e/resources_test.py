@@ -93,12 +93,25 @@ def test_limit_of_open_files_lets_waiting_clients_in(proxy):
             client.close()
 
 
+def settled_fds(running):
+    """How many descriptors are open once none comes or goes for a while."""
+    samples = []
+
+    def settled():
+        samples.append(running.open_fds())
+        return samples[-1] if len(samples) >= 30 and len(set(samples[-30:])) == 1 else 0
+
+    return harness.wait_until(settled, "descriptors settle")
+
+
 def test_upstream_connections_fail_at_the_limit(proxy, origin):
     """A request that needs a descriptor for its upstream is answered, and later ones are served again."""
     server = origin(lambda message: ok(b"answer"))
     running, port = gateway(proxy, [route()], server.port)
     with connect(port) as client:
-        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (running.open_fds(), FILES_HARD))
+        # Accepted, and the admin connections of the asking gone: the next descriptor is the upstream's.
+        harness.wait_until(lambda: running.stat("http.http.downstream_cx_active") == 1, "the client is accepted")
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (settled_fds(running), FILES_HARD))
         client.sendall(REQUEST)
         assert receive_response(client).status == 503
         resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (1000, FILES_HARD))
