@@ -1,6 +1,8 @@
 """Descriptors and memory: the limit of open files, thousands of idle connections, tens of thousands of short ones."""
 
 import contextlib
+import itertools
+import os
 import resource
 import socket
 import time
@@ -93,15 +95,16 @@ def test_limit_of_open_files_lets_waiting_clients_in(proxy):
             client.close()
 
 
-def settled_fds(running):
-    """How many descriptors are open once none comes or goes for a while."""
+def next_descriptor(running):
+    """The number that the proxy's next descriptor will have, once none comes or goes for a while; the limit is one of numbers."""
     samples = []
 
     def settled():
-        samples.append(running.open_fds())
-        return samples[-1] if len(samples) >= 30 and len(set(samples[-30:])) == 1 else 0
+        samples.append(frozenset(map(int, os.listdir(f"/proc/{running.pid}/fd"))))
+        return len(samples) >= 30 and len(set(samples[-30:])) == 1
 
-    return harness.wait_until(settled, "descriptors settle")
+    harness.wait_until(settled, "descriptors settle")
+    return next(number for number in itertools.count() if number not in samples[-1])
 
 
 def test_upstream_connections_fail_at_the_limit(proxy, origin):
@@ -111,7 +114,7 @@ def test_upstream_connections_fail_at_the_limit(proxy, origin):
     with connect(port) as client:
         # Accepted, and the admin connections of the asking gone: the next descriptor is the upstream's.
         harness.wait_until(lambda: running.stat("http.http.downstream_cx_active") == 1, "the client is accepted")
-        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (settled_fds(running), FILES_HARD))
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (next_descriptor(running), FILES_HARD))
         client.sendall(REQUEST)
         assert receive_response(client).status == 503
         resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (1000, FILES_HARD))
