@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/pipe_pool.h"
 
 namespace ringside {
 
@@ -51,7 +52,7 @@ class BlockPool final : public BlockOwner {
   uint32_t total_ = 0;
 };
 
-// The two sizes of one worker.
+// The two sizes of one worker, and its pipes.
 class BlockPools {
  public:
   BlockPools();
@@ -59,6 +60,7 @@ class BlockPools {
   BlockPools(BlockPool::Options small_blocks, BlockPool::Options large_blocks) : small(small_blocks), large(large_blocks) {}
   BlockPool small;
   BlockPool large;
+  PipePool pipes;
 };
 
 // Memory of any size in a block of its own, for what fits nowhere else.

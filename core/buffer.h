@@ -18,7 +18,8 @@ struct Block {
   BlockOwner* owner = nullptr;
   uint32_t capacity = 0;
   uint32_t references = 0;
-  uint32_t index = 0;  // the owner's own
+  uint32_t index = 0;   // the owner's own
+  bool piped = false;   // the bytes are in the kernel: see core/pipe_pool.h
 };
 
 // Who gets a block back when its last slice is gone.
@@ -67,6 +68,9 @@ class Slice {
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   std::string_view text() const { return {data_, size_}; }
+  // The bytes lie in a pipe of the kernel: they can be counted, cut and sent, but not read.
+  bool piped() const { return block_ != nullptr && block_->piped; }
+  Block* block() const { return block_; }
   // Bytes of the whole block behind this view: what holding it costs.
   size_t held_bytes() const { return block_ != nullptr ? block_->capacity : 0; }
 

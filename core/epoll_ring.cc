@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <ctime>
 
+#include "core/pipe_pool.h"
 #include "core/sockets.h"
 
 namespace ringside {
@@ -23,54 +24,12 @@ constexpr uint32_t accept_burst_max = 32;
 constexpr Duration large_growth_after = milliseconds(1);
 constexpr uint32_t records_kept = 16;
 constexpr size_t entries_step = 1024;
-constexpr uint32_t kind_bits = 3;
+constexpr uint32_t kind_bits = 4;
 
 Instant read_clock() {
   timespec time{};
   clock_gettime(CLOCK_MONOTONIC, &time);
   return Instant(seconds(time.tv_sec) + nanoseconds(time.tv_nsec));
-}
-
-// Pieces from the front of `bytes`, as many as one call takes.
-uint32_t gather(const Buffer& bytes, iovec* vector, uint32_t* total_bytes) {
-  const auto pieces = static_cast<uint32_t>(std::min<size_t>(bytes.slice_count(), limits::send_pieces_max));
-  size_t total = 0;
-  for (uint32_t at = 0; at < pieces; ++at) {
-    const Slice& slice = bytes.slice(at);
-    vector[at] = {const_cast<char*>(slice.data()), slice.size()};
-    total += slice.size();
-  }
-  *total_bytes = static_cast<uint32_t>(total);
-  return pieces;
-}
-
-// Drops `sent` bytes from the front.
-uint32_t advance(iovec* vector, uint32_t pieces, size_t sent) {
-  uint32_t kept = 0;
-  for (uint32_t at = 0; at < pieces; ++at) {
-    const iovec piece = vector[at];
-    const size_t gone = std::min(sent, piece.iov_len);
-    sent -= gone;
-    if (gone < piece.iov_len) vector[kept++] = {static_cast<char*>(piece.iov_base) + gone, piece.iov_len - gone};
-  }
-  return kept;
-}
-
-// Bytes that the socket took, or a negative errno. Never waits.
-ssize_t send_now(int fd, iovec* vector, uint32_t pieces) {
-  constexpr int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
-  ssize_t sent = 0;
-  do {
-    if (pieces == 1) {
-      sent = ::send(fd, vector[0].iov_base, vector[0].iov_len, flags);
-    } else {
-      msghdr message{};
-      message.msg_iov = vector;
-      message.msg_iovlen = pieces;
-      sent = ::sendmsg(fd, &message, flags);
-    }
-  } while (sent < 0 && errno == EINTR);
-  return sent < 0 ? -errno : sent;
 }
 
 }  // namespace
@@ -209,6 +168,11 @@ void EpollRing::receive_once(Op& op, int fd, ReceiveSize size) {
   receive(op, fd, size == ReceiveSize::small ? Kind::receive_small : Kind::receive_large);
 }
 
+void EpollRing::receive_piped(Op& op, int fd, size_t bytes_max) {
+  receive(op, fd, Kind::receive_piped);
+  entry(fd).piped_max = static_cast<uint32_t>(std::min<size_t>(bytes_max, limits::piped_bytes_max)) & 0xffffff;
+}
+
 void EpollRing::receive(Op& op, int fd, Kind kind) {
   start(op, kind, fd);
   RS_CHECK(entry(fd).input == nullptr);
@@ -221,24 +185,21 @@ void EpollRing::receive(Op& op, int fd, Kind kind) {
 void EpollRing::send(Op& op, int fd, const Buffer& bytes, Wake wake) {
   start(op, Kind::send, fd);
   RS_CHECK(entry(fd).output == nullptr);
-  iovec vector[limits::send_pieces_max];
-  uint32_t total_bytes = 0;
-  const uint32_t pieces = gather(bytes, vector, &total_bytes);
-  const ssize_t sent = send_now(fd, vector, pieces);
-  if (sent == static_cast<ssize_t>(total_bytes)) {
+  const uint32_t index = new_record();
+  GatheredSend& record = *records_[index];
+  record.gather(bytes);
+  const int result = record.send_now(fd, SocketWaits::no);
+  if (result != -EAGAIN) {
+    const auto total_bytes = static_cast<int32_t>(record.total_bytes);
+    free_record(index);
+    if (result < 0) return finish_later(op, result);
     op.ring_tag = tag_of(Kind::done, 0);
-    (wake == Wake::lazy ? lazy_ : prompt_).push_back({&op, static_cast<int32_t>(total_bytes)});
+    (wake == Wake::lazy ? lazy_ : prompt_).push_back({&op, total_bytes});
     return;
   }
-  if (sent < 0 && sent != -EAGAIN) return finish_later(op, static_cast<int>(sent));
   ++stats_.sends_short;
   entry(fd).writable = false;  // an edge from before says nothing about now
-  if (!add_socket(op, fd)) return;
-  const uint32_t index = new_record();
-  SendRecord& record = *records_[index];
-  record.total_bytes = total_bytes;
-  std::copy_n(vector, pieces, record.vector);
-  record.pieces = advance(record.vector, pieces, sent > 0 ? static_cast<size_t>(sent) : 0);
+  if (!add_socket(op, fd)) return free_record(index);
   entry(fd).output = &op;
   entry(fd).extra = index;
 }
@@ -270,12 +231,11 @@ void EpollRing::poll_multishot(Op& op, int fd, uint32_t events) {
 
 void EpollRing::write(Op& op, int fd, const Buffer& bytes) {
   start(op, Kind::done, fd);
-  iovec vector[limits::send_pieces_max];
-  uint32_t total_bytes = 0;
-  const uint32_t pieces = gather(bytes, vector, &total_bytes);
+  GatheredSend gathered;
+  gathered.gather(bytes);
   ssize_t written = 0;
   do {
-    written = ::writev(fd, vector, static_cast<int>(pieces));
+    written = ::writev(fd, gathered.vector, static_cast<int>(gathered.pieces));
   } while (written < 0 && errno == EINTR);
   finish_later(op, written < 0 ? -errno : static_cast<int>(written));
 }
@@ -305,11 +265,12 @@ uint32_t EpollRing::new_record() {
   }
   const uint32_t index = records_free_.back();
   records_free_.pop_back();
-  if (records_[index] == nullptr) records_[index] = std::make_unique<SendRecord>();
+  if (records_[index] == nullptr) records_[index] = std::make_unique<GatheredSend>();
   return index;
 }
 
 void EpollRing::free_record(uint32_t index) {
+  records_[index]->piped = Slice();
   if (records_free_.size() >= records_kept) records_[index].reset();
   records_free_.push_back(index);
 }
@@ -421,15 +382,10 @@ void EpollRing::finish_connect(int fd) {
 void EpollRing::continue_send(int fd) {
   Entry& item = entry(fd);
   const uint32_t index = item.extra;
-  SendRecord& record = *records_[index];
-  const ssize_t sent = send_now(fd, record.vector, record.pieces);
-  if (sent == -EAGAIN) return;
-  int result = static_cast<int>(sent);
-  if (sent >= 0) {
-    record.pieces = advance(record.vector, record.pieces, static_cast<size_t>(sent));
-    if (record.pieces > 0) return;
-    result = static_cast<int>(record.total_bytes);
-  }
+  GatheredSend& record = *records_[index];
+  int result = record.send_now(fd, SocketWaits::no);
+  if (result == -EAGAIN) return;
+  if (result == 0) result = static_cast<int>(record.total_bytes);
   free_record(index);
   Op& op = *std::exchange(item.output, nullptr);
   complete(op, result, 0);
@@ -487,6 +443,7 @@ void EpollRing::serve_receive(int fd, uint32_t blocks_max, From from) {
     if (item.input == nullptr || !item.readable || item.starved) return;
     const Kind kind = kind_of(*item.input);
     if (count > 0 && kind != Kind::receive_multishot) break;
+    if (kind == Kind::receive_piped && serve_piped(fd)) return;
     Block* block = take_block(kind, from);
     if (block == nullptr) return starve(fd);
     ssize_t size = 0;
@@ -495,7 +452,7 @@ void EpollRing::serve_receive(int fd, uint32_t blocks_max, From from) {
     } while (size < 0 && errno == EINTR);
     const int error = errno;
     if (size <= 0) {
-      BlockPool& pool = kind == Kind::receive_large ? pools_.large : pools_.small;
+      BlockPool& pool = into_large(kind) ? pools_.large : pools_.small;
       pool.give_back(*block);
       if (size == 0) return complete_input(fd, 0, 0);
       item.readable = error != EAGAIN;
@@ -515,6 +472,25 @@ void EpollRing::serve_receive(int fd, uint32_t blocks_max, From from) {
   if (entry(fd).input != nullptr && entry(fd).readable) make_ready(fd);
 }
 
+// False when there is no pipe: a large block is next best.
+bool EpollRing::serve_piped(int fd) {
+  Pipe* pipe = pools_.pipes.take();
+  if (pipe == nullptr) return false;
+  const ssize_t moved = fill_pipe(*pipe, fd, entry(fd).piped_max, SocketState::readable);
+  if (moved <= 0) {
+    pools_.pipes.give_back(*pipe);
+    if (moved == -EAGAIN) entry(fd).readable = false;
+    else complete_input(fd, static_cast<int>(moved), 0);
+    return true;
+  }
+  // Whether there is more, nobody said: the next receive asks.
+  stats_.piped_bytes += static_cast<uint64_t>(moved);
+  received_ = pipe;
+  complete_input(fd, static_cast<int>(moved), Cqe::flag_buffer);
+  RS_CHECK(received_ == nullptr);
+  return true;
+}
+
 Slice EpollRing::take_received(Cqe cqe) {
   RS_CHECK(received_ != nullptr && cqe.result > 0);
   Block& block = *std::exchange(received_, nullptr);
@@ -524,19 +500,19 @@ Slice EpollRing::take_received(Cqe cqe) {
 Block* EpollRing::take_block(Kind kind, From from) {
   // Whoever starves already is before us.
   if (from == From::ready && !starved_of(kind).empty()) return nullptr;
-  if (kind != Kind::receive_large) return pools_.small.take_or_grow();
+  if (!into_large(kind)) return pools_.small.take_or_grow();
   BlockPool& large = pools_.large;
   return large.total() < large.options().kept ? large.take_or_grow() : large.take();
 }
 
 std::deque<int>& EpollRing::starved_of(Kind kind) {
-  return kind == Kind::receive_large ? starved_large_ : starved_small_;
+  return into_large(kind) ? starved_large_ : starved_small_;
 }
 
 void EpollRing::starve(int fd) {
   Entry& item = entry(fd);
   const Kind kind = kind_of(*item.input);
-  if (kind == Kind::receive_large && starved_large_.empty()) large_starved_since_ = now_;
+  if (into_large(kind) && starved_large_.empty()) large_starved_since_ = now_;
   item.starved = true;
   starved_of(kind).push_back(fd);
   ++stats_.receives_starved;

@@ -4,14 +4,13 @@
 // Each socket is registered once, edge-triggered, for both directions; listeners and polls are level-triggered and registered
 // while somebody waits for them. Sends are tried at once, receives when epoll says that bytes are there. Nothing completes
 // inside the call that started it: results wait in a queue for the next turn.
-#include <sys/uio.h>
-
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <vector>
 
 #include "core/block_pool.h"
+#include "core/gathered_send.h"
 #include "core/limits.h"
 #include "core/random.h"
 #include "core/ring.h"
@@ -40,6 +39,7 @@ class EpollRing final : public Ring {
   void accept_multishot(Op& op, int listener_fd) override;
   void receive_multishot(Op& op, int fd) override;
   void receive_once(Op& op, int fd, ReceiveSize size) override;
+  void receive_piped(Op& op, int fd, size_t bytes_max) override;
   Slice take_received(Cqe cqe) override;
   void send(Op& op, int fd, const Buffer& bytes, Wake wake) override;
   void connect(Op& op, int fd, const Address& address) override;
@@ -56,25 +56,22 @@ class EpollRing final : public Ring {
 
  private:
   // What an operation waits for, in the low bits of Op::ring_tag; the fd is above them.
-  enum class Kind : uint32_t { done, accept, receive_multishot, receive_small, receive_large, poll, send, connect };
+  enum class Kind : uint32_t { done, accept, receive_multishot, receive_small, receive_large, receive_piped, poll, send, connect };
+  // A receive that finds no pipe takes a large block.
+  static bool into_large(Kind kind) { return kind == Kind::receive_large || kind == Kind::receive_piped; }
 
   // All that an idle socket costs here. One operation per direction.
   struct Entry {
     Op* input = nullptr;   // accept, receive or poll
     Op* output = nullptr;  // connect, or a send that the socket did not take at once
     uint32_t extra = 0;    // poll: the events that came; send: index of its record
+    uint32_t piped_max : 24 = 0;  // of a piped receive
     bool registered : 1 = false;
     bool readable : 1 = false;  // bytes, a connection, FIN or an error may be there
     bool writable : 1 = false;  // epoll said so since the last short send
     bool ended : 1 = false;     // FIN, RST or an error was announced: no further edge will come
     bool queued : 1 = false;    // in ready_
     bool starved : 1 = false;   // in a queue for blocks
-  };
-  // The rest of a send that was short.
-  struct SendRecord {
-    uint32_t pieces = 0;
-    uint32_t total_bytes = 0;
-    iovec vector[limits::send_pieces_max];
   };
   struct Done {
     Op* op;
@@ -108,6 +105,7 @@ class EpollRing final : public Ring {
   void serve_accept(int fd);
   enum class From : uint8_t { ready, starved };
   void serve_receive(int fd, uint32_t blocks_max, From from);
+  bool serve_piped(int fd);
   void complete(Op& op, int result, uint32_t flags);
   void complete_input(int fd, int result, uint32_t flags);
   void starve(int fd);
@@ -127,7 +125,7 @@ class EpollRing final : public Ring {
   std::vector<Done> reporting_;
   std::deque<int> starved_small_, starved_large_;
   Instant large_starved_since_{};
-  std::vector<std::unique_ptr<SendRecord>> records_;
+  std::vector<std::unique_ptr<GatheredSend>> records_;
   std::vector<uint32_t> records_free_;
   Block* received_ = nullptr;  // of the completion being handled
   uint64_t accept_turn_ = 0;   // the last turn that accepted

@@ -26,6 +26,15 @@ inline constexpr uint32_t multishot_held_bytes_max = 8 * small_block_bytes;
 inline constexpr uint32_t bulk_after_blocks = 3;
 // A body of at least so many bytes is received in large blocks from the start.
 inline constexpr uint32_t bulk_body_bytes = 32 * 1024;
+// Pipes between sockets, for bytes that are only passed on. A pipe holds references to pages: so many bytes when these are full,
+// more when they are parts of larger ones, as on the loopback.
+inline constexpr uint32_t pipe_bytes = 256 * 1024;
+inline constexpr uint32_t piped_bytes_max = 1024 * 1024;  // of one receive
+inline constexpr uint32_t pipes_kept = 64;                // empty ones, per worker, while they are used
+// A user that has so many of them unconsumed gets no further ones: the sockets' own queues are deep enough.
+inline constexpr uint32_t piped_held_bytes_max = 256 * 1024;
+// Fewer than this are copied: two calls per piece cost as much.
+inline constexpr uint32_t piped_bytes_min = 16 * 1024;
 // A slice smaller than this is copied out of its block before it waits in a queue.
 inline constexpr uint32_t copy_below_bytes = 1024;
 

@@ -42,6 +42,7 @@ struct RingStats {
   uint64_t receives_starved = 0;  // receives that had to wait for a block
   uint64_t sends_short = 0;       // sends that the socket did not take at once
   uint64_t overflows = 0;         // completion queue overflows
+  uint64_t piped_bytes = 0;       // received through pipes, not copied
 };
 
 class Ring {
@@ -67,10 +68,13 @@ class Ring {
   // Result: bytes in take_received(), 0 at the peer's FIN. Small blocks. Multishot.
   virtual void receive_multishot(Op& op, int fd) = 0;
   virtual void receive_once(Op& op, int fd, ReceiveSize size) = 0;
+  // As receive_once, for bytes that are only passed on: what comes may be a piece of a pipe (Slice::piped), of `bytes_max` bytes at
+  // most. Falls back to a large block when there is no pipe to be had.
+  virtual void receive_piped(Op& op, int fd, size_t bytes_max) = 0;
   // The bytes of a receive with result > 0. Must be called inside the handler, once, before anything else is asked of the ring.
   virtual Slice take_received(Cqe cqe) = 0;
   // Gathers from the front of `bytes` as many slices as one send takes; they stay in the buffer, untouched, until completion.
-  // The result is the number of bytes gathered, or an error. One send in flight per socket.
+  // The result is the number of bytes gathered, or an error. One send in flight per socket. A piece of a pipe is the last one taken.
   virtual void send(Op& op, int fd, const Buffer& bytes, Wake wake) = 0;
   // `address` lives until completion.
   virtual void connect(Op& op, int fd, const Address& address) = 0;

@@ -25,11 +25,17 @@ void TcpTransport::start(TransportUser& user, size_t credit_bytes) {
 // --- receiving ---------------------------------------------------------------------------------------------------------
 
 // A multishot knows nothing of our queues, so it stops earlier than the credit says: small blocks held are dear.
+// Neither does a pipe get far ahead of its reader: the socket's own queue holds the rest.
 bool TcpTransport::may_receive() const {
-  if (credit_bytes_ <= 0) return false;
-  if (mode_ == ReceiveMode::bulk) return true;
-  return window_bytes_ - credit_bytes_ < static_cast<int64_t>(limits::multishot_held_bytes_max);
+  return credit_bytes_ > 0 && window_bytes_ - credit_bytes_ < held_bytes_max();
 }
+
+int64_t TcpTransport::held_bytes_max() const {
+  if (mode_ == ReceiveMode::multishot) return limits::multishot_held_bytes_max;
+  return pipes() ? limits::piped_held_bytes_max : window_bytes_;
+}
+
+bool TcpTransport::pipes() const { return mode_ == ReceiveMode::bulk && relay_bytes_ >= limits::piped_bytes_min; }
 
 void TcpTransport::arm_receive() {
   if (closing_ || ended_ || receive_.in_flight()) return;
@@ -37,7 +43,9 @@ void TcpTransport::arm_receive() {
   set_hungry(false);
   cancelling_ = false;
   if (mode_ == ReceiveMode::multishot) return worker_.ring().receive_multishot(receive_, fd_);
-  worker_.ring().receive_once(receive_, fd_, ReceiveSize::large);
+  if (pipes())
+    return worker_.ring().receive_piped(receive_, fd_, std::min(relay_bytes_, static_cast<size_t>(credit_bytes_)));
+  worker_.ring().receive_once(receive_, fd_, small_next_ ? ReceiveSize::small : ReceiveSize::large);
 }
 
 void TcpTransport::set_hungry(bool hungry) {
@@ -49,7 +57,7 @@ void TcpTransport::set_hungry(bool hungry) {
 void TcpTransport::on_receive(Cqe cqe) {
   if (cqe.result > 0) {
     Slice bytes = worker_.ring().take_received(cqe);
-    if (!closing_) received(std::move(bytes), cqe);
+    if (!closing_) received(std::move(bytes));
   } else if (cqe.result == 0) {
     ended_ = true;
     if (!closing_) user_->on_end();
@@ -64,14 +72,17 @@ void TcpTransport::on_receive(Cqe cqe) {
   arm_receive();
 }
 
-void TcpTransport::received(Slice bytes, Cqe cqe) {
+void TcpTransport::received(Slice bytes) {
   const size_t size = bytes.size();
   credit_bytes_ -= static_cast<int64_t>(size);
+  relay_bytes_ -= std::min(relay_bytes_, size);
+  // A connection with one large body will have another, whose head must not bring half of it into memory.
+  if (relays_)
+    small_next_ = bytes.piped() || size >= limits::piped_bytes_min || (small_next_ && size < limits::small_block_bytes);
   choose_mode(size);
   // A few bytes must not hold a large block while they wait in a queue.
   if (size < limits::copy_below_bytes && bytes.held_bytes() > limits::small_block_bytes)
     bytes = worker_.output().copy(bytes.text());
-  static_cast<void>(cqe);
   user_->on_bytes(std::move(bytes));
 }
 
@@ -92,6 +103,7 @@ void TcpTransport::choose_mode(size_t bytes) {
 }
 
 void TcpTransport::expect(size_t bytes) {
+  if (closing_) return;
   if (bytes < limits::bulk_body_bytes || mode_ == ReceiveMode::bulk) {
     if (bytes >= limits::bulk_body_bytes) streak_ = 0;
     return;
@@ -103,13 +115,16 @@ void TcpTransport::expect(size_t bytes) {
   worker_.ring().cancel(receive_);
 }
 
+void TcpTransport::relay(size_t bytes) {
+  relay_bytes_ = bytes;
+  relays_ = true;
+}
+
 void TcpTransport::grant(size_t bytes) {
   credit_bytes_ += static_cast<int64_t>(bytes);
   // Re-armed at half the window, so that a slow reader does not make us arm and cancel for every send.
   if (!receive_.in_flight() && !ended_ && !closing_ && user_ != nullptr && hungry_) {
-    const int64_t span = mode_ == ReceiveMode::bulk
-                             ? window_bytes_
-                             : std::min<int64_t>(window_bytes_, limits::multishot_held_bytes_max);
+    const int64_t span = std::min(window_bytes_, held_bytes_max());
     if (window_bytes_ - credit_bytes_ <= span / 2) arm_receive();
   }
 }

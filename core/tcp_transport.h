@@ -4,7 +4,8 @@
 //
 // Receiving: idle and small messages use one multishot receive. After limits::bulk_after_blocks full blocks in a row, or when
 // expect() announces a large body, it is cancelled and single receives into large blocks follow, each armed when there is
-// credit, until small messages come again. A user that does not grant stops its own receive and nobody else's.
+// credit, until small messages come again. Bytes that are only passed on (relay()) come through pipes then, see core/pipe_pool.h,
+// and what is between them, the heads of messages, into small blocks. A user that does not grant stops its own receive and nobody else's.
 //
 // Teardown: close() -> cancel what is in flight -> last completion -> close(fd) -> on_closed().
 #include "core/op.h"
@@ -24,6 +25,8 @@ class TcpTransport final : public Transport, private Flushable {
   void finish() override;
   void grant(size_t bytes) override;
   void expect(size_t bytes) override;
+  void relay(size_t bytes) override;
+  bool sends_piped() const override { return true; }
   void close(Error why) override;
   void abort(Error why) override;
   size_t unsent_bytes() const override { return out_.size_bytes(); }
@@ -35,10 +38,12 @@ class TcpTransport final : public Transport, private Flushable {
   void on_flush() override;
   void on_receive(Cqe cqe);
   void on_send(Cqe cqe);
-  void received(Slice bytes, Cqe cqe);
+  void received(Slice bytes);
   void choose_mode(size_t bytes);
   void arm_receive();
   bool may_receive() const;
+  int64_t held_bytes_max() const;
+  bool pipes() const;
   void set_hungry(bool hungry);
   void join();
 
@@ -49,6 +54,7 @@ class TcpTransport final : public Transport, private Flushable {
   OpFor<TcpTransport, &TcpTransport::on_send> send_{*this};
   int64_t credit_bytes_ = 0;    // may still be delivered; below zero when a multishot overran
   int64_t window_bytes_ = 0;    // the credit given at the start
+  size_t relay_bytes_ = 0;      // of what comes next: nobody will look at them
   Error close_reason_{};
   int fd_;
   ReceiveMode mode_ = ReceiveMode::multishot;
@@ -60,6 +66,8 @@ class TcpTransport final : public Transport, private Flushable {
   bool closing_ : 1 = false;
   bool closed_ : 1 = false;
   bool hungry_ : 1 = false;
+  bool relays_ : 1 = false;      // relay() was called
+  bool small_next_ : 1 = false;  // bulk: the bytes between two relayed bodies
 };
 
 }  // namespace ringside

@@ -36,6 +36,11 @@ class Transport {
   virtual void grant(size_t bytes) = 0;
   // At least so many bytes are to come: lets a bulk transfer begin in large blocks.
   virtual void expect(size_t bytes) = 0;
+  // The next so many bytes will only be counted and passed on to a transport that sends_piped(): they may come as pieces of a pipe
+  // (Slice::piped). Holds until it is said anew; with 0, too, it means that large bodies are relayed here.
+  virtual void relay(size_t bytes) = 0;
+  // send() takes pieces of a pipe.
+  virtual bool sends_piped() const = 0;
   // Drops what is unsent, stops everything; on_closed(why) follows in a later turn.
   virtual void close(Error why) = 0;
   // The same, and the peer sees a reset: for a message that broke off and must not look whole.

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
@@ -13,6 +14,7 @@
 #include <deque>
 #include <vector>
 
+#include "core/gathered_send.h"
 #include "core/limits.h"
 #include "core/random.h"
 #include "core/sockets.h"
@@ -20,17 +22,8 @@
 namespace ringside {
 namespace {
 
-// Newer than the headers of Debian 12: kernel 6.12's minimum wait, which lets completions gather before we are woken.
-constexpr uint32_t feature_min_timeout = 1U << 15;
-struct WaitArguments {  // struct io_uring_getevents_arg of 6.12
-  uint64_t signal_mask;
-  uint32_t signal_mask_bytes;
-  uint32_t min_wait_us;
-  uint64_t timeout;
-};
-
-// What an Op is, in the low bits of Op::ring_tag; the rest is the fd, or the index of the send's record.
-enum class Kind : uint32_t { other, send, receive_multishot, receive_small, receive_large };
+// What an Op is, in the low bits of Op::ring_tag; the rest is the fd, or the index of the record of a send or piped receive.
+enum class Kind : uint32_t { other, send, receive_piped, receive_multishot, receive_small, receive_large };
 constexpr uint32_t kind_bits = 3;
 constexpr uint32_t tag_cancelled = 1U << 31;  // of a receive: it must not wait for a block any more
 uint32_t tag_of(Kind kind, uint32_t rest) { return (rest << kind_bits) | static_cast<uint32_t>(kind); }
@@ -39,38 +32,50 @@ uint32_t rest_of(const Op& op) { return (op.ring_tag & ~tag_cancelled) >> kind_b
 bool is_receive(Kind kind) { return kind >= Kind::receive_multishot; }
 
 // What a completion's user data points to, in its low bits.
-constexpr uint64_t data_op = 0, data_send = 1, data_receive = 2, data_mask = 7;
+constexpr uint64_t data_op = 0, data_send = 1, data_receive = 2, data_piped = 3, data_mask = 7;
 constexpr uint16_t group_small = 1, group_large = 2;
-
-// When the batching wait pays: at least so many completions are expected within the window.
-constexpr double batch_expected_min = 4.0;
-constexpr uint32_t batch_window_us = 40;
-constexpr uint32_t batch_completions_max = 64;
 
 // One gathered send. Lives until its completion, which for a lazy one is the end of the submit that carried it.
 struct SendRecord {
   Op* op = nullptr;
   int fd = -1;
   uint32_t index = 0;
-  uint32_t pieces = 0;
-  size_t total_bytes = 0;
-  size_t done_bytes = 0;
   bool lazy = false;
   bool cancelled = false;
+  bool polls = false;  // sends by itself when the socket has room: a pipe is not for the kernel's queue to send
   msghdr message{};
-  iovec vector[limits::send_pieces_max];
+  GatheredSend bytes;
 };
 
-uint32_t gather(const Buffer& bytes, iovec* vector, size_t* total) {
-  const auto pieces = static_cast<uint32_t>(std::min<size_t>(bytes.slice_count(), limits::send_pieces_max));
-  *total = 0;
-  for (uint32_t at = 0; at < pieces; ++at) {
-    const Slice& slice = bytes.slice(at);
-    vector[at] = {const_cast<char*>(slice.data()), slice.size()};
-    *total += slice.size();
+// One receive into a pipe: waits for the socket to be readable and moves by itself.
+struct PipedRecord {
+  Op* op = nullptr;
+  int fd = -1;
+  uint32_t index = 0;
+  size_t bytes_max = 0;
+};
+
+// Records by index, reused.
+template <class Record>
+class Records {
+ public:
+  Record& take() {
+    if (free_.empty()) {
+      all_.push_back(std::make_unique<Record>());
+      all_.back()->index = static_cast<uint32_t>(all_.size() - 1);
+      return *all_.back();
+    }
+    const uint32_t index = free_.back();
+    free_.pop_back();
+    return *all_[index];
   }
-  return pieces;
-}
+  void give(const Record& record) { free_.push_back(record.index); }
+  Record& at(uint32_t index) { return *all_[index]; }
+
+ private:
+  std::vector<std::unique_ptr<Record>> all_;
+  std::vector<uint32_t> free_;
+};
 
 // Blocks of one size, offered to the kernel as a provided-buffer ring.
 class ProvidedBlocks {
@@ -141,11 +146,12 @@ class ProvidedBlocks {
 class UringRing final : public Ring {
  public:
   explicit UringRing(BlockPools& pools)
-      : small_(pools.small, group_small, 4096), large_(pools.large, group_large, limits::large_blocks_max), random_(Random::seeded()) {
+      : pools_(pools), small_(pools.small, group_small, 4096), large_(pools.large, group_large, limits::large_blocks_max), random_(Random::seeded()) {
     now_ = read_clock();
-    last_turn_ = now_;
   }
   ~UringRing() override {
+    for (const Reaped& item : ready_)
+      if (item.pipe != nullptr) pools_.pipes.give_back(*item.pipe);
     if (!open_) return;
     while (unsubmitted() > 0 && enter(0, Duration::zero()) > 0) {  // closes, above all: the sockets would stay open
     }
@@ -169,6 +175,7 @@ class UringRing final : public Ring {
   void receive_once(Op& op, int fd, ReceiveSize size) override {
     receive(op, fd, size == ReceiveSize::small ? Kind::receive_small : Kind::receive_large);
   }
+  void receive_piped(Op& op, int fd, size_t bytes_max) override;
   Slice take_received(Cqe cqe) override;
   void send(Op& op, int fd, const Buffer& bytes, Wake wake) override;
   void connect(Op& op, int fd, const Address& address) override;
@@ -186,13 +193,18 @@ class UringRing final : public Ring {
   struct Reaped {
     Op* op;
     Cqe cqe;
+    Pipe* pipe = nullptr;  // with the bytes received
   };
   static Instant read_clock();
   io_uring_sqe* next_sqe();
   io_uring_sqe* prepare(Op& op, uint8_t opcode, int fd, uint64_t kind = data_op);
   void receive(Op& op, int fd, Kind kind);
+  void arm_receive(Op& op);
   void submit_receive(Op& op);
   void submit_send(SendRecord& record);
+  void poll_socket(int fd, uint32_t events, uint64_t data);
+  void send_by_itself(SendRecord& record);
+  bool try_piped(PipedRecord& record, SocketState state, std::vector<Reaped>& to);
   void submit_now();
   int enter(uint32_t wait_completions, Duration wait_max);
   uint32_t unsubmitted() const { return ring_.sq.sqe_tail - *ring_.sq.khead; }
@@ -201,20 +213,19 @@ class UringRing final : public Ring {
   void reap_one(const io_uring_cqe& cqe);
   void reap_send(SendRecord& record, int32_t result);
   void reap_receive(Op& op, Cqe cqe);
+  void reap_piped(PipedRecord& record, int32_t result);
   void complete_lazy();
   void dispatch();
+  void dispatch_one(const Reaped& item);
   void finish_send(SendRecord& record, int32_t result);
   void feed_starved();
-  void learn_rate(size_t completions);
-  SendRecord& new_record();
-
   io_uring ring_{};
   bool open_ = false;
   uint32_t enter_flags_ = 0;
-  bool can_batch_ = false;
+  BlockPools& pools_;
   ProvidedBlocks small_, large_;
-  std::vector<std::unique_ptr<SendRecord>> records_;
-  std::vector<uint32_t> records_free_;
+  Records<SendRecord> sends_;
+  Records<PipedRecord> piped_;
   std::vector<SendRecord*> lazy_;       // submitted or about to be, success not yet reported
   std::vector<SendRecord*> lazy_done_;  // being reported
   std::vector<Reaped> reaped_;
@@ -222,9 +233,8 @@ class UringRing final : public Ring {
   std::deque<Op*> starved_small_, starved_large_;
   Instant large_starved_since_{};
   Kind dispatching_ = Kind::other;
+  Pipe* received_pipe_ = nullptr;  // of the completion being handled
   Instant now_{};
-  Instant last_turn_{};
-  double completions_per_us_ = 0;
   mutable WallTime wall_{};
   mutable bool wall_known_ = false;
   Random random_;
@@ -260,7 +270,6 @@ int UringRing::open() {
   open_ = true;
   const uint32_t needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP | IORING_FEAT_SUBMIT_STABLE;
   if ((parameters.features & needed) != needed) return -EOPNOTSUPP;
-  can_batch_ = (parameters.features & feature_min_timeout) != 0;
   // We publish the tail ourselves, so every slot must name its own entry.
   for (uint32_t slot = 0; slot < ring_.sq.ring_entries; ++slot) ring_.sq.array[slot] = slot;
   if (io_uring_register_ring_fd(&ring_) == 1) enter_flags_ = IORING_ENTER_REGISTERED_RING;
@@ -297,6 +306,11 @@ void UringRing::accept_multishot(Op& op, int listener_fd) {
 void UringRing::receive(Op& op, int fd, Kind kind) {
   op.mark_submitted();
   op.ring_tag = tag_of(kind, static_cast<uint32_t>(fd));
+  arm_receive(op);
+}
+
+void UringRing::arm_receive(Op& op) {
+  const Kind kind = kind_of(op);
   if (kind == Kind::receive_large && large_.target() == 0) large_.grow(limits::large_blocks_kept);
   // Behind those that wait for a block: whoever has just had one must not take the next one as well.
   std::deque<Op*>& starved = kind == Kind::receive_large ? starved_large_ : starved_small_;
@@ -312,27 +326,17 @@ void UringRing::submit_receive(Op& op) {
   sqe->ioprio = kind == Kind::receive_multishot ? IORING_RECV_MULTISHOT : 0;
 }
 
-SendRecord& UringRing::new_record() {
-  if (records_free_.empty()) {
-    records_.push_back(std::make_unique<SendRecord>());
-    records_.back()->index = static_cast<uint32_t>(records_.size() - 1);
-    return *records_.back();
-  }
-  const uint32_t index = records_free_.back();
-  records_free_.pop_back();
-  return *records_[index];
-}
-
 void UringRing::send(Op& op, int fd, const Buffer& bytes, Wake wake) {
   op.mark_submitted();
-  SendRecord& record = new_record();
+  SendRecord& record = sends_.take();
   op.ring_tag = tag_of(Kind::send, record.index);
   record.op = &op;
   record.fd = fd;
-  record.done_bytes = 0;
-  record.pieces = gather(bytes, record.vector, &record.total_bytes);
+  record.bytes.gather(bytes);
   record.lazy = wake == Wake::lazy;
   record.cancelled = false;
+  record.polls = record.bytes.piped.piped();
+  if (record.polls) return send_by_itself(record);
   if (record.lazy) lazy_.push_back(&record);
   submit_send(record);
 }
@@ -347,18 +351,84 @@ void UringRing::submit_send(SendRecord& record) {
     sqe->msg_flags |= MSG_DONTWAIT;
     sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
   }
-  if (record.pieces == 1) {
+  GatheredSend& bytes = record.bytes;
+  if (bytes.pieces == 1) {
     sqe->opcode = IORING_OP_SEND;
-    sqe->addr = reinterpret_cast<uint64_t>(record.vector[0].iov_base);
-    sqe->len = static_cast<uint32_t>(record.vector[0].iov_len);
+    sqe->addr = reinterpret_cast<uint64_t>(bytes.vector[0].iov_base);
+    sqe->len = static_cast<uint32_t>(bytes.vector[0].iov_len);
     return;
   }
-  record.message.msg_iov = record.vector;
-  record.message.msg_iovlen = record.pieces;
+  record.message.msg_iov = bytes.vector;
+  record.message.msg_iovlen = bytes.pieces;
   sqe->opcode = IORING_OP_SENDMSG;
   sqe->addr = reinterpret_cast<uint64_t>(&record.message);
   sqe->len = 1;
 }
+
+// --- through pipes -----------------------------------------------------------------------------------------------------
+// io_uring hands a splice to a thread of its own, which costs more than it saves: only the waiting is left to it.
+
+void UringRing::poll_socket(int fd, uint32_t events, uint64_t data) {
+  io_uring_sqe* sqe = next_sqe();
+  sqe->opcode = IORING_OP_POLL_ADD;
+  sqe->fd = fd;
+  sqe->poll32_events = events;
+  sqe->user_data = data;
+}
+
+void UringRing::send_by_itself(SendRecord& record) {
+  const int result = record.bytes.send_now(record.fd, SocketWaits::yes);
+  if (result == 0 && record.lazy) return lazy_.push_back(&record);
+  if (result == -EAGAIN) {
+    record.lazy = false;
+    ++stats_.sends_short;
+    return poll_socket(record.fd, POLLOUT, reinterpret_cast<uint64_t>(&record) | data_send);
+  }
+  ready_.push_back({record.op, {.result = result < 0 ? result : static_cast<int32_t>(record.bytes.total_bytes), .flags = 0}});
+  record.bytes.piped = Slice();
+  record.op->ring_tag = tag_of(Kind::other, 0);  // nothing in the kernel that could be cancelled
+  sends_.give(record);
+}
+
+void UringRing::receive_piped(Op& op, int fd, size_t bytes_max) {
+  PipedRecord& record = piped_.take();
+  record = {.op = &op, .fd = fd, .index = record.index, .bytes_max = bytes_max};
+  op.mark_submitted();
+  op.ring_tag = tag_of(Kind::receive_piped, record.index);
+  // Whoever asks for bulk has often had the beginning of it: no wait when the rest is there.
+  if (!try_piped(record, SocketState::unknown, ready_)) poll_socket(fd, POLLIN, reinterpret_cast<uint64_t>(&record) | data_piped);
+}
+
+// Ends the record, with a completion in `to`, unless there is nothing yet.
+bool UringRing::try_piped(PipedRecord& record, SocketState state, std::vector<Reaped>& to) {
+  Op& op = *record.op;
+  Pipe* pipe = pools_.pipes.take();
+  if (pipe == nullptr) {
+    piped_.give(record);
+    op.ring_tag = tag_of(Kind::receive_large, static_cast<uint32_t>(record.fd));
+    arm_receive(op);
+    return true;
+  }
+  const ssize_t moved = fill_pipe(*pipe, record.fd, record.bytes_max, state);
+  if (moved <= 0) pools_.pipes.give_back(*pipe);
+  if (moved == -EAGAIN) return false;
+  const uint32_t flags = moved > 0 ? Cqe::flag_buffer : 0;
+  if (moved > 0) stats_.piped_bytes += static_cast<uint64_t>(moved);
+  to.push_back({&op, {.result = static_cast<int32_t>(moved), .flags = flags}, moved > 0 ? pipe : nullptr});
+  piped_.give(record);
+  op.ring_tag = tag_of(Kind::other, 0);
+  return true;
+}
+
+void UringRing::reap_piped(PipedRecord& record, int32_t result) {
+  if (result < 0) {  // cancelled, above all
+    reaped_.push_back({record.op, {.result = result, .flags = 0}});
+    return piped_.give(record);
+  }
+  if (!try_piped(record, SocketState::readable, reaped_)) poll_socket(record.fd, POLLIN, reinterpret_cast<uint64_t>(&record) | data_piped);
+}
+
+// --- the others --------------------------------------------------------------------------------------------------------
 
 void UringRing::connect(Op& op, int fd, const Address& address) {
   op.mark_submitted();
@@ -400,10 +470,11 @@ void UringRing::cancel(Op& target) {
     return ready_.push_back({&target, {.result = -ECANCELED, .flags = 0}});
   uint64_t data = reinterpret_cast<uint64_t>(&target);
   if (kind == Kind::send) {
-    SendRecord& record = *records_[rest_of(target)];
+    SendRecord& record = sends_.at(rest_of(target));
     record.cancelled = true;
     data = reinterpret_cast<uint64_t>(&record) | data_send;
   }
+  if (kind == Kind::receive_piped) data = reinterpret_cast<uint64_t>(&piped_.at(rest_of(target))) | data_piped;
   if (is_receive(kind)) {
     target.ring_tag |= tag_cancelled;
     data |= data_receive;
@@ -424,16 +495,15 @@ void UringRing::submit_now() {
 int UringRing::enter(uint32_t wait_completions, Duration wait_max) {
   io_uring_smp_store_release(ring_.sq.ktail, ring_.sq.sqe_tail);
   uint32_t flags = enter_flags_;
-  WaitArguments arguments{};
+  io_uring_getevents_arg arguments{};
   __kernel_timespec timeout{};
   if (wait_completions > 0 || wait_max != Duration::zero() || unsubmitted() == 0) flags |= IORING_ENTER_GETEVENTS;
   if (wait_completions > 0) {
     flags |= IORING_ENTER_EXT_ARG;
-    if (wait_completions > 1) arguments.min_wait_us = batch_window_us;
     if (wait_max != Duration::max()) {
       timeout.tv_sec = wait_max / seconds(1);
       timeout.tv_nsec = (wait_max % seconds(1)).count();
-      arguments.timeout = reinterpret_cast<uint64_t>(&timeout);
+      arguments.ts = reinterpret_cast<uint64_t>(&timeout);
     }
     return io_uring_enter2(static_cast<unsigned>(ring_.enter_ring_fd), unsubmitted(), wait_completions, flags,
                            reinterpret_cast<sigset_t*>(&arguments), sizeof arguments);
@@ -452,7 +522,6 @@ void UringRing::turn(Duration wait_max) {
   ++stats_.turns;
   uint32_t wait = 1;
   if (wait_max == Duration::zero() || work_is_waiting()) wait = 0;
-  if (wait == 1 && can_batch_ && completions_per_us_ * batch_window_us >= batch_expected_min) wait = batch_completions_max;
   stats_.submissions += unsubmitted();
   // GETEVENTS always: deferred task work, and so every completion, happens only inside such a call.
   int result = enter(wait, wait == 0 ? Duration(1) : wait_max);
@@ -464,18 +533,9 @@ void UringRing::turn(Duration wait_max) {
   now_ = read_clock();
   wall_known_ = false;
   reap();
-  const size_t completions = reaped_.size();
+  stats_.completions += reaped_.size();
   complete_lazy();
   dispatch();
-  stats_.completions += completions;
-  learn_rate(completions);
-}
-
-void UringRing::learn_rate(size_t completions) {
-  const double elapsed_us = std::max(1.0, static_cast<double>((now_ - last_turn_).count()) / 1000.0);
-  last_turn_ = now_;
-  const double rate = static_cast<double>(completions) / elapsed_us;
-  completions_per_us_ += (rate - completions_per_us_) / 8;
 }
 
 void UringRing::reap() {
@@ -499,12 +559,19 @@ void UringRing::reap_one(const io_uring_cqe& cqe) {
       return reap_send(*reinterpret_cast<SendRecord*>(pointer), cqe.res);
     case data_receive:
       return reap_receive(*reinterpret_cast<Op*>(pointer), {.result = cqe.res, .flags = cqe.flags});
+    case data_piped:
+      return reap_piped(*reinterpret_cast<PipedRecord*>(pointer), cqe.res);
     default:
       reaped_.push_back({reinterpret_cast<Op*>(pointer), {.result = cqe.res, .flags = cqe.flags}});
   }
 }
 
 void UringRing::reap_send(SendRecord& record, int32_t result) {
+  if (record.polls) {
+    if (result >= 0) result = record.cancelled ? -ECANCELED : record.bytes.send_now(record.fd, SocketWaits::yes);
+    if (result == -EAGAIN) return poll_socket(record.fd, POLLOUT, reinterpret_cast<uint64_t>(&record) | data_send);
+    return finish_send(record, result < 0 ? result : static_cast<int32_t>(record.bytes.total_bytes));
+  }
   if (record.lazy) {
     // It spoke up, so it did not do all at once.
     record.lazy = false;
@@ -515,27 +582,18 @@ void UringRing::reap_send(SendRecord& record, int32_t result) {
     result = 0;
   }
   if (result < 0) return finish_send(record, result);
-  record.done_bytes += static_cast<size_t>(result);
-  if (record.done_bytes == record.total_bytes) return finish_send(record, static_cast<int32_t>(record.total_bytes));
+  record.bytes.skip(static_cast<size_t>(result));
+  if (record.bytes.all_sent()) return finish_send(record, static_cast<int32_t>(record.bytes.total_bytes));
   // A cancelled send reports the part that it had done, which must not start the rest.
   if (record.cancelled) return finish_send(record, -ECANCELED);
   // The rest goes without haste: the kernel waits for the socket.
-  uint32_t kept = 0;
-  auto skip = static_cast<size_t>(result);
-  for (uint32_t at = 0; at < record.pieces; ++at) {
-    iovec piece = record.vector[at];
-    const size_t gone = std::min(skip, piece.iov_len);
-    skip -= gone;
-    if (gone == piece.iov_len) continue;
-    record.vector[kept++] = {static_cast<char*>(piece.iov_base) + gone, piece.iov_len - gone};
-  }
-  record.pieces = kept;
   submit_send(record);
 }
 
 void UringRing::finish_send(SendRecord& record, int32_t result) {
   reaped_.push_back({record.op, {.result = result, .flags = 0}});
-  records_free_.push_back(record.index);
+  record.bytes.piped = Slice();
+  sends_.give(record);
 }
 
 void UringRing::reap_receive(Op& op, Cqe cqe) {
@@ -576,30 +634,35 @@ void UringRing::complete_lazy() {
   lazy_done_.swap(lazy_);
   for (SendRecord* record : lazy_done_) {
     Op* op = record->op;
-    const auto total = static_cast<int32_t>(record->total_bytes);
-    records_free_.push_back(record->index);
+    const auto total = static_cast<int32_t>(record->bytes.total_bytes);
+    sends_.give(*record);
     op->complete({.result = total, .flags = 0});
   }
   lazy_done_.clear();
 }
 
 void UringRing::dispatch() {
-  for (size_t at = 0; at < reaped_.size(); ++at) {
-    const Reaped item = reaped_[at];
-    dispatching_ = kind_of(*item.op);
-    item.op->complete(item.cqe);
-  }
+  for (size_t at = 0; at < reaped_.size(); ++at) dispatch_one(Reaped(reaped_[at]));
   reaped_.clear();
   std::vector<Reaped> ready;
   ready.swap(ready_);
-  for (const Reaped& item : ready) item.op->complete(item.cqe);
+  for (const Reaped& item : ready) dispatch_one(item);
+}
+
+void UringRing::dispatch_one(const Reaped& item) {
+  dispatching_ = kind_of(*item.op);
+  received_pipe_ = item.pipe;
+  item.op->complete(item.cqe);
+  RS_CHECK(received_pipe_ == nullptr);  // the handler must take it
 }
 
 Slice UringRing::take_received(Cqe cqe) {
   RS_CHECK((cqe.flags & Cqe::flag_buffer) != 0);
+  const auto bytes = static_cast<size_t>(cqe.result);
+  if (Pipe* pipe = std::exchange(received_pipe_, nullptr)) return {*pipe, pipe->data, bytes};
   const uint32_t id = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
   ProvidedBlocks& from = dispatching_ == Kind::receive_large ? large_ : small_;
-  return from.take(id, static_cast<size_t>(cqe.result));
+  return from.take(id, bytes);
 }
 
 }  // namespace

@@ -33,6 +33,8 @@ class Exchange final : public Retired, private LeaseUser {
   // The client or the listener is going away.
   void cancel(Error why, ResponseFlag flag);
   Arena& arena() { return arena_; }
+  // Nobody looks at the request's body, and whoever gets it can send pieces of a pipe.
+  bool relays_request_body() const { return connection_ != nullptr && connection_->sends_piped(); }
 
  private:
   enum class Phase : uint8_t { routing, waiting, forwarding, replying, done };

@@ -1,6 +1,4 @@
 // The response's way through Exchange.
-#include <charconv>
-
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
 #include "proxy/live_listener.h"
@@ -8,18 +6,6 @@
 #include "proxy/shard.h"
 
 namespace ringside {
-namespace {
-
-// 0 when it is not said. The codec has checked that it is a number.
-size_t body_length(const Head& head) {
-  const std::string_view text = head.fields.value(HeaderId::content_length);
-  size_t length = 0;
-  std::from_chars(text.data(), text.data() + text.size(), length);
-  return length;
-}
-
-}  // namespace
-
 void Exchange::on_response_informational(Head& head) {
   // 100 was answered by us, unless the operator wants it end to end.
   if (head.status == 100 && !(manager_.spec().proxy_100_continue && request_->expect_continue)) return;
@@ -39,7 +25,7 @@ void Exchange::on_response_head(Head& head, End end) {
   response_started_ = true;
   down_stream_.send_head(head, end);
   if (end == End::yes) return on_response_end();
-  connection_->expect(body_length(head));
+  if (session_.sends_piped()) connection_->relay_body();
   arm_timer();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/limits.h"
 #include "core/tcp_transport.h"
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
@@ -46,12 +47,22 @@ void Session::on_bytes(Slice bytes) {
     if (waiting_ == nullptr) waiting_ = std::make_unique<Buffer>();
     return waiting_->append(std::move(bytes));
   }
+  const size_t size = bytes.size();
   codec_.decode(std::move(bytes));
   watch_head();
+  announce_body(size);
+}
+
+// Tells the transport what it may pass on without us, which ends when the body does.
+void Session::announce_body(size_t came_bytes) {
+  const size_t due = phase_ == Phase::serving && exchange_ != nullptr ? codec_.body_bytes_due() : 0;
+  if (due == 0 && !announced_ && came_bytes < limits::piped_bytes_min) return;
+  announced_ = due > 0;
+  transport_->relay(due > 0 && exchange_->relays_request_body() ? due : 0);
+  transport_->expect(due);
 }
 
 bool Session::crowded() const { return transport_->unsent_bytes() > listener_.spec().connection_buffer_bytes_max; }
-
 
 void Session::on_sent(size_t bytes) {
   listener_.http_stats().inc(HttpStat::downstream_cx_tx_bytes_total, bytes);

@@ -41,8 +41,7 @@ class Session final : public Retired,
   // what was sent still goes out. `refused`: the codec found the body wrong and on_codec_error follows; counted and logged.
   enum class ExchangeEnd : uint8_t { clean, close_after_flush, refused, abort };
   void on_exchange_end(ExchangeEnd how);
-  // See Transport::expect.
-  void expect(size_t bytes) { transport_->expect(bytes); }
+  bool sends_piped() const { return transport_->sends_piped(); }
 
  private:
   enum class Phase : uint8_t { serving, lingering, closing };
@@ -68,6 +67,7 @@ class Session final : public Retired,
   Instant next_deadline() const;
   Duration idle_timeout() const;
   void watch_head();
+  void announce_body(size_t came_bytes);
   void end_of_input();
   bool crowded() const;
   void linger();
@@ -88,6 +88,7 @@ class Session final : public Retired,
   Phase phase_ = Phase::serving;
   bool draining_ : 1 = false;
   bool head_started_ : 1 = false;
+  bool announced_ : 1 = false;  // a body, to the transport
   bool ended_ : 1 = false;  // the client sent FIN
   bool left_ : 1 = false;   // we ended it before the client did
   bool cut_ : 1 = false;    // ended in the middle of an exchange

@@ -109,7 +109,9 @@ void Shard::on_stats_timer() {
   ringside_stats_.inc(RingsideStat::recv_starved, now.receives_starved - ring_seen_.receives_starved);
   ringside_stats_.inc(RingsideStat::send_short, now.sends_short - ring_seen_.sends_short);
   ringside_stats_.inc(RingsideStat::cq_overflow, now.overflows - ring_seen_.overflows);
+  ringside_stats_.inc(RingsideStat::piped_bytes, now.piped_bytes - ring_seen_.piped_bytes);
   ring_seen_ = now;
+  worker_.pools().pipes.trim();
   ringside_stats_.set(RingsideStat::blocks_small, worker_.pools().small.total());
   ringside_stats_.set(RingsideStat::blocks_large, worker_.pools().large.total());
   worker_.arm(stats_timer_, stats_interval);

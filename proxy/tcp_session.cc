@@ -68,6 +68,8 @@ void TcpSession::on_connected(int fd) {
   dialed_ = true;
   cluster_->stats().inc(ClusterStat::upstream_rq_total);
   up_.attach(std::make_unique<TcpTransport>(worker_, fd));
+  if (down_.transport()->sends_piped()) up_.relay_all();
+  if (up_.transport()->sends_piped()) down_.relay_all();
   up_.start(cluster_->spec().connection_buffer_bytes_max);
   up_.release_held();
 }

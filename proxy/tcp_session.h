@@ -34,6 +34,8 @@ class TcpSession final : public Retired, public Link<TcpSession>, private Dialer
     void attach(std::unique_ptr<Transport> transport) { transport_ = std::move(transport); }
     Transport* transport() { return transport_.get(); }
     void start(size_t credit_bytes) { transport_->start(*this, credit_bytes); }
+    // All that comes here may be passed on unread: the other side's transport sends pieces of pipes.
+    void relay_all() { transport_->relay(SIZE_MAX); }
     // Bytes for this side; kept while it has no connection yet.
     void send(Slice bytes);
     void finish();

@@ -19,6 +19,8 @@ class H1ChunkReader {
   // Takes framing from the front of `bytes`.
   Step advance(std::string_view bytes, size_t& consumed, const char*& failure);
   uint64_t data_left() const { return data_left_; }
+  // Bytes of data that come next; 0 while the line with their number is still being read.
+  uint64_t data_due() const { return place_ == Place::data ? data_left_ : 0; }
   // So many body bytes were taken.
   void take(size_t bytes);
 

@@ -46,6 +46,12 @@ void H1Codec::run(Slice& bytes) {
   }
 }
 
+size_t H1Codec::body_bytes_due() const {
+  if (in_ == In::length) return receive_left_;
+  if (in_ == In::chunked) return chunks_.data_due();
+  return in_ == In::until_close ? SIZE_MAX : 0;
+}
+
 void H1Codec::consume(Slice& bytes, size_t size) {
   bytes.remove_prefix(size);
   consumed_ += static_cast<uint32_t>(size);

@@ -32,6 +32,8 @@ class H1Codec : public Stream {
   bool idle() const { return stream_ == nullptr && (in_ == In::idle || in_ == In::start); }
   // Bytes of a head have come that is not complete.
   bool head_started() const { return in_ == In::head; }
+  // So many bytes are sure to come before any that this codec looks at: the rest of a body, or of its chunk.
+  size_t body_bytes_due() const;
   // Received and not looked at yet, because an exchange is under way.
   size_t held_bytes() const { return held_ != nullptr ? held_->size_bytes() : 0; }
 

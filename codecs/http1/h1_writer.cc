@@ -140,7 +140,7 @@ size_t write_response_head(CodecSink& sink, const Head& head, const H1Fields& fi
 size_t write_chunk(CodecSink& sink, Slice piece, End end) {
   const std::string_view tail = end == End::yes ? last_chunk : std::string_view{};
   const size_t body = piece.size();
-  const size_t copied = body <= chunk_copy_max ? body : 0;
+  const size_t copied = body <= chunk_copy_max && !piece.piped() ? body : 0;
   char* begin = sink.reserve(chunk_line_max + copied + crlf.size() + last_chunk.size());
   char* out = begin;
   if (body > 0) {

@@ -176,7 +176,7 @@ namespace ringside {
 
 // ringside.: our own; what the rings of all workers did.
 #define RS_RINGSIDE_STATS(C, G, H, N)                                                                      \
-  G(ring_uring) G(ring_epoll) C(turns) C(sqes) C(cqes) C(recv_starved) C(send_short) C(cq_overflow)        \
+  G(ring_uring) G(ring_epoll) C(turns) C(sqes) C(cqes) C(recv_starved) C(send_short) C(cq_overflow) C(piped_bytes) \
   C(accept_paused) C(accept_failed) C(log_lines_suppressed) G(blocks_small) G(blocks_large) C(snapshots_adopted)
 // clang-format on
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/limits.h"
 #include "core/tcp_transport.h"
 #include "proxy/upstream/cluster.h"
 #include "proxy/upstream/connection_pool.h"
@@ -39,6 +40,7 @@ void UpstreamConnection::on_connect_failed(Error why) {
 Stream& UpstreamConnection::open(StreamUser& user) {
   RS_CHECK(!busy_ && !closing_);
   busy_ = true;
+  relays_ = false;
   ++exchanges_;
   codec_.open(user);
   return codec_;
@@ -136,7 +138,17 @@ void UpstreamConnection::on_codec_error(Error why, uint16_t status) {
 
 void UpstreamConnection::on_bytes(Slice bytes) {
   pool_.cluster().stats().inc(ClusterStat::upstream_cx_rx_bytes_total, bytes.size());
+  const size_t size = bytes.size();
   codec_.decode(std::move(bytes));
+  announce_body(size);
+}
+
+void UpstreamConnection::announce_body(size_t came_bytes) {
+  const size_t due = codec_.body_bytes_due();
+  if (due == 0 && !announced_ && came_bytes < limits::piped_bytes_min) return;
+  announced_ = due > 0;
+  transport_->relay(relays_ ? due : 0);
+  transport_->expect(due);
 }
 void UpstreamConnection::on_sent(size_t bytes) {
   pool_.cluster().stats().inc(ClusterStat::upstream_cx_tx_bytes_total, bytes);

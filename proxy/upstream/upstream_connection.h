@@ -31,8 +31,9 @@ class UpstreamConnection final : public Retired,
   void close(Error why);
   // No further exchange after the present one.
   void retire_when_idle() { draining_ = true; }
-  // The upstream's response may be large: see Transport::expect.
-  void expect(size_t bytes) { transport_->expect(bytes); }
+  // Nobody looks at the body of this response: see Transport::relay.
+  void relay_body() { relays_ = true; }
+  bool sends_piped() const { return transport_->sends_piped(); }
 
   bool dialing() const { return transport_ == nullptr; }
   bool busy() const { return busy_; }
@@ -56,6 +57,7 @@ class UpstreamConnection final : public Retired,
   void on_connect_failed(Error why) override;
   void on_idle_timeout();
   // `cut`: in the middle of an exchange.
+  void announce_body(size_t came_bytes);
   void leave(Error why, bool cut);
   void count_destroyed(bool cut);
 
@@ -71,6 +73,8 @@ class UpstreamConnection final : public Retired,
   bool busy_ = false;
   bool draining_ = false;
   bool closing_ = false;
+  bool relays_ = false;     // the present response's body
+  bool announced_ = false;  // a body, to the transport
   bool by_peer_ = false;  // its FIN or RST came before we left
 };
 

@@ -41,6 +41,42 @@ class H1Client : public testing::Test {
   ClientEnd client_;
 };
 
+// --- what may pass unread --------------------------------------------------------------------------------------------------
+
+// After every byte: what is announced as due is exactly what comes as body before the next byte that is looked at.
+TEST_F(H1Client, BodyBytesDue) {
+  client_.ask("GET");
+  client_.feed("HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r");
+  EXPECT_EQ(client_.codec.body_bytes_due(), 0U);
+  client_.feed("\n");
+  EXPECT_EQ(client_.codec.body_bytes_due(), 300U);
+  client_.feed(std::string(299, 'x'));
+  EXPECT_EQ(client_.codec.body_bytes_due(), 1U);
+  client_.feed("x");
+  EXPECT_EQ(client_.codec.body_bytes_due(), 0U);
+}
+
+TEST_F(H1Client, BodyBytesDueOfChunks) {
+  client_.ask("GET");
+  client_.feed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (const std::string_view piece : {"1", "0", ";e", "\r"}) {
+    client_.feed(piece);
+    EXPECT_EQ(client_.codec.body_bytes_due(), 0U) << piece;  // the number may go on
+  }
+  client_.feed("\n");
+  EXPECT_EQ(client_.codec.body_bytes_due(), 16U);
+  client_.feed("0123456789abcdef");
+  EXPECT_EQ(client_.codec.body_bytes_due(), 0U);
+  client_.feed("\r\n0\r\n\r\n");
+  EXPECT_EQ(client_.codec.body_bytes_due(), 0U);
+}
+
+TEST_F(H1Client, BodyBytesDueUntilClose) {
+  client_.ask("GET");
+  client_.feed("HTTP/1.1 200 OK\r\n\r\nabc");
+  EXPECT_EQ(client_.codec.body_bytes_due(), SIZE_MAX);
+}
+
 // --- requests --------------------------------------------------------------------------------------------------------------
 
 TEST_F(H1Client, RequestHead) {

@@ -166,13 +166,25 @@ void SimRing::receive_once(Op& op, int fd, ReceiveSize size) {
   start(op, size == ReceiveSize::small ? Kind::receive_small : Kind::receive_large, fd);
 }
 
+void SimRing::receive_piped(Op& op, int fd, size_t bytes_max) {
+  start(op, Kind::receive_piped, fd).piped_max = std::min<size_t>(bytes_max, limits::piped_bytes_max);
+}
+
 void SimRing::send(Op& op, int fd, const Buffer& bytes, Wake wake) {
   Operation& operation = start(op, Kind::send, fd);
   operation.lazy = wake == Wake::lazy;
   const size_t count = std::min<size_t>(bytes.slice_count(), limits::send_pieces_max);
-  for (size_t at = 0; at < count; ++at) {
-    operation.pieces.push_back(bytes.slice(at).text());
-    operation.total_bytes += bytes.slice(at).size();
+  for (size_t at = 0; at < count && operation.piped.empty(); ++at) {
+    const Slice& slice = bytes.slice(at);
+    operation.total_bytes += slice.size();
+    if (slice.piped()) {
+      operation.piped = slice.share();
+      const auto& pipe = static_cast<const Pipe&>(*slice.block());
+      RS_CHECK(slice.data() == pipe.data + pipe.drained_bytes);  // a pipe gives its bytes in order
+      operation.pieces.push_back(std::string_view(pipe.bytes).substr(pipe.drained_bytes, slice.size()));
+    } else {
+      operation.pieces.push_back(slice.text());
+    }
   }
   operation.checksum = checksum_of(operation.pieces);
 }
@@ -228,6 +240,7 @@ void SimRing::attempt(uint32_t number) {
     case Kind::receive_multishot:
     case Kind::receive_small:
     case Kind::receive_large:
+    case Kind::receive_piped:
       return attempt_receive(*operation);
     case Kind::send:
       return attempt_send(*operation);
@@ -256,12 +269,14 @@ void SimRing::attempt_receive(Operation& operation) {
   Socket& socket = *file(operation.fd).socket;
   if (socket.state() == Socket::State::connecting) return;
   const bool multishot = operation.kind == Kind::receive_multishot;
-  BlockPool& pool = operation.kind == Kind::receive_large ? pools_.large : pools_.small;
+  const bool into_large = operation.kind == Kind::receive_large || operation.kind == Kind::receive_piped;
+  BlockPool& pool = into_large ? pools_.large : pools_.small;
   for (uint32_t count = 0; socket.readable(); ++count) {
     if (socket.readable_bytes() == 0) return complete(operation, socket.error() != 0 ? -socket.error() : 0, More::no);
     // A kernel may still have had a batch when the cancel came, but not an endless stream.
     if (operation.raced) return;
     if (count == receive_blocks_max) return attempt_later(operation.number, receive_again_after);
+    if (operation.kind == Kind::receive_piped && attempt_piped(operation, socket)) return;
     Block* block = network_.chance(network_.faults().no_block) ? nullptr : pool.take_or_grow();
     if (block == nullptr) return starve(operation);
     size_t size = std::min<size_t>(block->capacity, socket.readable_bytes());
@@ -274,6 +289,23 @@ void SimRing::attempt_receive(Operation& operation) {
     if (!more) return;
   }
   operation.raced = operation.cancelling;
+}
+
+// False when there is no pipe to be had.
+bool SimRing::attempt_piped(Operation& operation, Socket& socket) {
+  if (network_.chance(network_.faults().no_block)) return false;
+  size_t size = std::min(operation.piped_max, socket.readable_bytes());
+  if (network_.chance(network_.faults().short_read)) size = network_.random().between(1, size);
+  auto* pipe = new Pipe;
+  pipe->data = const_cast<char*>(piped_bytes_base());
+  pipe->owner = &pipes_;
+  pipe->piped = true;
+  ++pipes_.used;
+  pipe->bytes.resize(size);
+  socket.read(pipe->bytes.data(), size);
+  stats_.piped_bytes += size;
+  complete(operation, static_cast<int>(size), More::no, pipe);
+  return true;
 }
 
 void SimRing::attempt_send(Operation& operation) {
@@ -293,6 +325,8 @@ void SimRing::attempt_send(Operation& operation) {
   operation.done_bytes += socket.write(bytes);
   if (operation.done_bytes == operation.total_bytes) {
     RS_CHECK(checksum_of(operation.pieces) == operation.checksum);  // untouched until completion
+    if (!operation.piped.empty()) static_cast<Pipe&>(*operation.piped.block()).drained_bytes += operation.piped.size();
+    operation.piped = Slice();
     operation.lazy = operation.lazy && first;
     return complete(operation, static_cast<int>(operation.total_bytes), More::no);
   }

@@ -34,6 +34,7 @@ class SimRing final : public Ring, private SocketUser {
   void accept_multishot(Op& op, int listener_fd) override;
   void receive_multishot(Op& op, int fd) override;
   void receive_once(Op& op, int fd, ReceiveSize size) override;
+  void receive_piped(Op& op, int fd, size_t bytes_max) override;
   Slice take_received(Cqe cqe) override;
   void send(Op& op, int fd, const Buffer& bytes, Wake wake) override;
   void connect(Op& op, int fd, const Address& address) override;
@@ -55,11 +56,13 @@ class SimRing final : public Ring, private SocketUser {
   size_t operations_in_flight() const { return operations_.size(); }
   // A descriptor for write(): what is written is appended to `sink`.
   int open_file(std::string& sink);
+  // Pipes with bytes in them, or held by a slice.
+  size_t pipes_used() const { return pipes_.used; }
   // The last turn could have waited for ever: there is no event, and nothing to complete.
   bool stuck() const { return stuck_; }
 
  private:
-  enum class Kind : uint8_t { accept, receive_multishot, receive_small, receive_large, poll, send, connect, write };
+  enum class Kind : uint8_t { accept, receive_multishot, receive_small, receive_large, receive_piped, poll, send, connect, write };
   struct File {
     SocketPtr socket;
     ListeningSocketPtr listener;
@@ -86,12 +89,28 @@ class SimRing final : public Ring, private SocketUser {
     size_t total_bytes = 0;
     size_t done_bytes = 0;
     size_t checksum = 0;
+    size_t piped_max = 0;
+    Slice piped;  // of a send: the last of its pieces
     Instant reported_until{};  // completions of one operation stay in order
   };
   struct Completion {
     uint32_t operation = 0;
     Cqe cqe;
     Block* block = nullptr;
+  };
+
+  // What a kernel's pipe is: bytes that cannot be seen from here, and leave in order.
+  struct Pipe final : Block {
+    std::string bytes;
+    size_t drained_bytes = 0;
+  };
+  class Pipes final : public BlockOwner {
+   public:
+    void recycle(Block& block) override {
+      delete &static_cast<Pipe&>(block);
+      --used;
+    }
+    size_t used = 0;
   };
 
   void on_socket(Socket& socket) override;
@@ -106,6 +125,7 @@ class SimRing final : public Ring, private SocketUser {
   void attempt_later(uint32_t number, Duration delay);
   void attempt_accept(Operation& operation);
   void attempt_receive(Operation& operation);
+  bool attempt_piped(Operation& operation, Socket& socket);
   void attempt_send(Operation& operation);
   void attempt_connect(Operation& operation);
   void attempt_write(Operation& operation);
@@ -123,6 +143,7 @@ class SimRing final : public Ring, private SocketUser {
 
   Network& network_;
   BlockPools& pools_;
+  Pipes pipes_;
   std::map<int, File> files_;
   size_t fds_max_ = 1'000'000;
   std::map<uint32_t, Operation> operations_;

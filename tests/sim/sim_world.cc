@@ -63,6 +63,8 @@ void World::run_for(Duration time) {
   while (worker.now() < end) worker.turn(end - worker.now());
 }
 
+uint64_t World::piped_bytes_seen = 0;
+
 void World::expect_nothing_left() {
   worker.unwatch_mailbox();
   worker.output().reset();
@@ -70,7 +72,11 @@ void World::expect_nothing_left() {
   EXPECT_EQ(ring.operations_in_flight(), 0U);
   EXPECT_EQ(pools.small.used(), 0U);
   EXPECT_EQ(pools.large.used(), 0U);
+  EXPECT_EQ(ring.pipes_used(), 0U);
+  piped_bytes_seen += ring.stats().piped_bytes;
 }
+
+bool replays_one_seed() { return number_from_environment("RINGSIDE_SIM_SEED") != 0; }
 
 void over_seeds(uint32_t count, const std::function<void(uint64_t)>& scenario) {
   const auto previous_abort = signal(SIGABRT, print_replay_line);

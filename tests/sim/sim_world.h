@@ -19,12 +19,17 @@ class World {
   void run_for(Duration time);
   // What must be back at zero when nothing is going on any more.
   void expect_nothing_left();
+  // Over all worlds so far: did what can go through pipes go there?
+  static uint64_t piped_bytes_seen;
 
   BlockPools pools;
   Network network;
   SimRing ring;
   Worker worker;
 };
+
+// A seed was named: what holds for many need not hold for it.
+bool replays_one_seed();
 
 // Runs `scenario` for the seeds 1 to `count` and for one fresh seed. With RINGSIDE_SIM_SEED set, for that seed alone; with
 // RINGSIDE_SIM_RUNS, for so many seeds. Stops at the first seed that fails, and prints the line that replays it, also when the

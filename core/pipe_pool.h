@@ -1,0 +1,59 @@
+#pragma once
+// Bytes that pass from one socket to another without being looked at stay in the kernel: splice(2) moves references to their
+// pages through a pipe, where recv and send would copy every byte twice.
+//
+// A Pipe is the Block of one receive. Its slices (Slice::piped) can be counted, cut and sent in order, but not read: they point
+// into pages that nobody may touch, so that a mistake ends at once and nothing is forwarded by accident.
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/buffer.h"
+
+namespace ringside {
+
+struct Pipe final : Block {
+  int read_fd = -1;
+  int write_fd = -1;
+  size_t filled_bytes = 0;   // since it was taken
+  size_t drained_bytes = 0;  // of these; what comes next begins here
+};
+
+// Where the slices of every pipe point: limits::piped_bytes_max of address space without memory.
+const char* piped_bytes_base();
+
+// The pipes of one worker. Keeps a few that are empty.
+class PipePool final : public BlockOwner {
+ public:
+  PipePool() = default;
+  PipePool(const PipePool&) = delete;
+  PipePool& operator=(const PipePool&) = delete;
+  ~PipePool();
+
+  // An empty pipe, with no reference yet; null when the system has none for us (descriptors, or the user's share of pipe memory,
+  // are used up): receive in the ordinary way then.
+  Pipe* take();
+  // One that was not emptied is closed, and its bytes are gone.
+  void recycle(Block& block) override;
+  void give_back(Pipe& pipe) { recycle(pipe); }
+  // Closes the empty pipes that nobody has needed since the last call; called now and then.
+  void trim();
+
+ private:
+  std::vector<Pipe*> spare_;
+  size_t spare_least_ = 0;  // since trim()
+};
+
+// splice(2) waits as the socket's own O_NONBLOCK says, whatever its flags: who calls has to know.
+enum class SocketState : uint8_t { unknown, readable };  // readable: bytes, FIN or an error were announced
+enum class SocketWaits : bool { no, yes };               // without O_NONBLOCK
+
+// Moves what the socket has, `bytes_max` at most, to an empty pipe. Never waits. The count, 0 at the peer's FIN, or a negative errno.
+ssize_t fill_pipe(Pipe& pipe, int socket_fd, size_t bytes_max, SocketState state);
+
+// Moves the first bytes of `piece`, which lie in a pipe, to the socket. Never waits. The count or a negative errno.
+ssize_t drain_pipe(const Slice& piece, int socket_fd, SocketWaits waits);
+
+}  // namespace ringside
