@@ -134,6 +134,7 @@ class ForwardingPolicy::Survey {
     }
   }
   bool has(HeaderId id) const { return (present_ & bit(id)) != 0; }
+  bool repeats_forwarded_for() const { return forwarded_for_count_ > 1; }
 
   // The fields that this client may not send.
   void remove_forbidden(HeaderMap& fields, const ClientFacts& client) const {
@@ -150,13 +151,13 @@ class ForwardingPolicy::Survey {
     });
   }
 
-  // All lines as one list.
+  // All lines as one list; empty ones are left out.
   std::string_view forwarded_for(const HeaderMap& fields) const {
     if (forwarded_for_count_ <= 1) return forwarded_for_;
     std::string_view list;
     for (const HeaderField& field : fields)
-      if (field.id() == HeaderId::x_forwarded_for)
-        list = list.data() == nullptr ? field.value() : fields.arena().concat(list, ",", field.value());
+      if (field.id() == HeaderId::x_forwarded_for && (list.empty() || !field.value().empty()))
+        list = list.empty() ? field.value() : fields.arena().concat(list, ",", field.value());
     return list;
   }
 
@@ -198,6 +199,8 @@ ClientFacts ForwardingPolicy::on_request(Head& head, const DownstreamFacts& conn
   client.is_edge = use_remote_address_ && !client.is_internal;
   survey.remove_forbidden(fields, client);
 
+  // One line, as Envoy: whoever reads the first or the last of several would see another client than we did.
+  if (survey.repeats_forwarded_for()) fields.set(HeaderId::x_forwarded_for, forwarded_for);
   if (use_remote_address_ && !skip_xff_append_) append_forwarded_for(fields, forwarded_for, connection.peer);
   set_forwarded_proto(head, survey, connection.tls);
   if (client.is_internal) fields.add(HeaderId::x_envoy_internal, "true");

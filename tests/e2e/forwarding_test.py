@@ -96,6 +96,10 @@ CASES = [
       ("default", "named", "server-if-absent", "server-pass", "no-envoy", "edits")),
     Case("hop by hop", "default", request("connection: keep-alive, x-drop", "x-drop: 1", "keep-alive: timeout=5", "te: trailers",
                                           "proxy-connection: keep-alive", "x-keep: 1")),
+    *(Case(f"te: {te}", "default", request(*(f"te: {line}" for line in te.split(" and ")))) for te in (
+        "gzip, trailers", "Trailers", "trailers;q=0.5", "gzip", "gzip and trailers", "trailers and trailers")),
+    Case("te that Connection lists", "default", request("te: trailers", "connection: te")),
+    Case("two lines of forwarded for, one empty", "default", request("x-forwarded-for:", "x-forwarded-for: 8.8.8.8")),
     Case("nominated framing", "default", request("connection: host, content-length, transfer-encoding, x-forwarded-for",
                                                  "content-length: 0")),
     Case("response hop by hop", "default", request(target="/hop")),

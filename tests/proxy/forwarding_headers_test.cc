@@ -113,6 +113,14 @@ TEST(ForwardingHeadersTest, SeveralLinesAreOneList) {
   EXPECT_EQ(message.count("x-forwarded-for"), 1u);
 }
 
+// Also where nothing is added to them.
+TEST(ForwardingHeadersTest, SeveralLinesAreOneListBehindAProxyOfOurs) {
+  Message message(Fields{{"x-forwarded-for", "1.2.3.4, 2.3.4.5"}, {"x", "y"}, {"x-forwarded-for", "5.6.7.8"}});
+  EXPECT_EQ(message.request({}).address.ip_text(), "5.6.7.8");
+  EXPECT_EQ(message.value("x-forwarded-for"), "1.2.3.4, 2.3.4.5,5.6.7.8");
+  EXPECT_EQ(message.count("x-forwarded-for"), 1u);
+}
+
 TEST(ForwardingHeadersTest, BehindAProxyOfOurs) {
   Message message(Fields{{"x-forwarded-for", "8.8.8.8, 1.2.3.4"}});
   const ClientFacts client = message.request({});
