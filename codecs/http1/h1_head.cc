@@ -236,11 +236,11 @@ bool read_authority(H1Scratch& head, const FieldReader& fields, const H1Limits& 
   if (fields.host() != nullptr) {
     meaning.authority = head.value(*fields.host());
     if (!h1::is_authority(meaning.authority)) return refuse(failure, "invalid host");
-  } else if (meaning.version == HttpVersion::http11) {
-    return refuse(failure, "missing host");
-  } else {
+  } else if (meaning.version == HttpVersion::http10) {
     meaning.authority = limits.default_host_for_http_10;
-  }
+  } else if (!meaning.target.authority.empty()) {
+    return refuse(failure, "missing host");
+  }  // else it has none, which its owner refuses
   if (meaning.target.authority.empty()) return true;
   if (!limits.allow_absolute_url && !meaning.target.scheme.empty()) return refuse(failure, "absolute request target");
   meaning.authority = meaning.target.authority;  // RFC 9112 3.2.2: Host is ignored

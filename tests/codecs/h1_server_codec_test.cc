@@ -312,10 +312,17 @@ TEST_F(H1Server, BodyMustFitItsLength) {
 TEST_F(H1Server, ErrorAnswer) {
   server_.feed("nonsense\r\n\r\n");
   EXPECT_EQ(server_.error.status, 400);
-  server_.codec.send_error(400, "text");
-  EXPECT_EQ(
-      server_.sink.text,
-      "HTTP/1.1 400 Bad Request\r\ncontent-length: 4\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\ntext");
+  Head& head = response(400);
+  head.fields.add("content-length", "4");
+  head.fields.add("server", "me");
+  server_.codec.send_error(head, "text");
+  EXPECT_EQ(server_.sink.text,
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 4\r\nserver: me\r\nconnection: close\r\n\r\ntext");
+}
+
+// That there must be a Host is its owner's to say, who logs the request line.
+TEST_F(H1Server, ARequestWithoutHostHasNoAuthority) {
+  EXPECT_EQ(head_of("GET / HTTP/1.1\r\nX: 1\r\n\r\n"), "head [GET] [] [] [/] 1.1 {x=1;} END");
 }
 
 // --- exchanges -------------------------------------------------------------------------------------------------------------
