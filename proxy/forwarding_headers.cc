@@ -185,7 +185,8 @@ ForwardingPolicy::ForwardingPolicy(const HttpManagerSpec& spec, const NodeSpec& 
       generate_request_id_(spec.generate_request_id),
       preserve_external_request_id_(spec.preserve_external_request_id),
       always_set_request_id_in_response_(spec.always_set_request_id_in_response),
-      suppress_envoy_headers_(spec.suppress_envoy_headers) {}
+      suppress_envoy_headers_(spec.suppress_envoy_headers),
+      internal_unix_sockets_(spec.internal_unix_sockets) {}
 
 // --- the request -----------------------------------------------------------------------------------------------------
 
@@ -233,6 +234,7 @@ bool ForwardingPolicy::find_client(std::string_view forwarded_for, const Address
 }
 
 bool ForwardingPolicy::is_internal(const Address& address) const {
+  if (!address.is_ip()) return internal_unix_sockets_;
   return std::any_of(internal_ranges_.begin(), internal_ranges_.end(),
                      [&](const CidrSpec& range) { return address.is_within(range.base, range.prefix_bits); });
 }

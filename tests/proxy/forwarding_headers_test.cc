@@ -165,6 +165,18 @@ TEST(ForwardingHeadersTest, NobodyIsInternalByDefault) {
   EXPECT_FALSE(forwarded.request({}).is_internal);
 }
 
+TEST(ForwardingHeadersTest, UnixSocketsAreInternalWhenToldSo) {
+  for (const bool told : {false, true}) {
+    HttpManagerSpec spec = edge();
+    spec.internal_unix_sockets = told;
+    Message unix_socket;
+    EXPECT_EQ(unix_socket.request(spec, "").is_internal, told);
+    EXPECT_EQ(unix_socket.value("x-envoy-internal"), told ? "true" : "(none)");
+    Message other;
+    EXPECT_FALSE(other.request(spec, "127.0.0.1").is_internal);
+  }
+}
+
 TEST(ForwardingHeadersTest, InternalIsOneHopFromAKnownRange) {
   Message direct(Fields{{"x-request-id", "mine"}});
   const ClientFacts client = direct.request(with_internal(edge()), "10.2.3.4");
