@@ -15,7 +15,7 @@ enum class HttpVersion : uint8_t { http10, http11, http2 };
 enum class End : bool { no, yes };
 
 // Start line and fields of one message. Views live as long as the arena of `fields`.
-// A request has method, authority ("" when an HTTP/1.0 client sent none), path (origin form, or "*") and scheme ("" when unknown:
+// A request has method, authority ("" when the client sent none: the owner refuses that of HTTP/1.1, RFC 9112 3.2), path (origin form, or "*") and scheme ("" when unknown:
 // the owner knows the transport); a response has status. Host is never in `fields`: it is `authority`. Hop-by-hop fields
 // (RFC 9110 7.6.1) and transfer-encoding are removed by the codec, content-length stays, checked.
 struct Head {

@@ -113,6 +113,7 @@ StreamUser& AdminSession::on_stream(Stream& stream) {
 }
 
 void AdminSession::on_request_head(const Head& head, End end) {
+  if (head.authority.empty() && head.version == HttpVersion::http11) return refuse(400, "missing host");
   const std::string_view target = head.path;
   const size_t question = std::min(target.find('?'), target.size());
   const HeaderField* site = head.fields.find("sec-fetch-site");
@@ -206,7 +207,13 @@ void AdminSession::on_idle() {
 
 // An answer to something that never became a request.
 void AdminSession::refuse(uint16_t status, std::string_view text) {
-  codec_.send_error(status, text);
+  Head head(arena_);
+  head.status = status;
+  head.fields.add(HeaderId::content_length, arena_.copy(std::to_string(text.size())));
+  head.fields.add(HeaderId::content_type, "text/plain");
+  head.fields.add(HeaderId::date, http_date(arena_, worker_.ring().wall_now()));
+  head.fields.add(HeaderId::server, "envoy");
+  codec_.send_error(head, text);
   end_exchange();
   linger();
 }

@@ -76,7 +76,6 @@ bool weakens_security(std::string_view field) {
       "rate_limits",
       "cors",
       "internal_only_headers",
-      "internal_address_config",
       "original_ip_detection_extensions",
       "forward_client_cert_details",
       "set_current_client_cert_details",

@@ -119,9 +119,9 @@ constexpr auto table = std::to_array<MessageFields>({
      "access_log_flush_interval access_log_options add_proxy_protocol_connection_state append_local_overload? "
      "append_x_forwarded_port? early_header_mutation_extensions flush_access_log_on_new_request? "
      "forward_client_cert_matcher http1_safe_max_connection_duration? http2_protocol_options "
-     "http3_protocol_options internal_address_config local_reply_config original_ip_detection_extensions "
-     "path_normalization_options proxy_status_config rds represent_ipv4_remote_address_as_ipv4_mapped_ipv6? "
-     "request_id_extension scheme_header_transformation scoped_routes set_current_client_cert_details "
+     "http3_protocol_options local_reply_config original_ip_detection_extensions path_normalization_options "
+     "proxy_status_config rds represent_ipv4_remote_address_as_ipv4_mapped_ipv6? request_id_extension "
+     "scheme_header_transformation scoped_routes set_current_client_cert_details "
      "stream_error_on_invalid_http_message stream_flush_timeout tracing typed_header_validation_config "
      "upgrade_configs"},
     {"envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",

@@ -40,22 +40,23 @@ void Exchange::reply(const LocalReply& reply) {
   drop_upstream({ErrorCode::cancelled, Origin::local, Retry::never, reply.details});
   record_.response_code_details = reply.details;
   if (response_started_) {
+    session_.listener().http_stats().inc(HttpStat::downstream_rq_tx_reset);
     cut_after_flush_ = request_->version != HttpVersion::http10;
     return finish();
   }
   phase_ = Phase::replying;
   // Envoy counts what the client was told instead of the upstream's answer as the upstream's.
-  if (cluster_ != nullptr && !response_from_upstream_) count_upstream_code(reply.status);
+  if (cluster_ != nullptr && !response_from_upstream_ && reply.charge == Charge::cluster) count_upstream_code(reply.status);
   Head& head = *arena_.make<Head>(arena_);
   head.status = reply.status;
   if (!reply.location.empty()) head.fields.add(HeaderId::location, reply.location);
   if (flags_.has(ResponseFlag::upstream_overflow) && !manager_.spec().suppress_envoy_headers)
     head.fields.add(HeaderId::x_envoy_overloaded, "true");
-  if (reply.status >= 200 && reply.status != 204 && reply.status != 304) {
+  if (!reply.body.empty()) {
     std::array<char, 20> digits;
     const auto end = std::to_chars(digits.begin(), digits.end(), reply.body.size()).ptr;
     head.fields.add(HeaderId::content_length, arena_.copy({digits.begin(), end}));
-    if (!reply.body.empty()) head.fields.add(HeaderId::content_type, "text/plain");
+    head.fields.add(HeaderId::content_type, "text/plain");
   }
   // The rest of the request is not wanted, and without it the connection cannot go on.
   if (!request_end_) session_.drain();
@@ -81,6 +82,15 @@ void Exchange::cancel(Error why, ResponseFlag flag) {
   finish();
 }
 
+void Exchange::on_refused(const Head& head, Error why) {
+  if (phase_ == Phase::done) return;
+  record_.response = response_ = &head;
+  status_ = head.status;
+  response_started_ = true;
+  response_bytes_ = std::string_view(why.detail).size();
+  finish();
+}
+
 // Lets go of the upstream. A connection whose exchange is not over cannot be used again.
 void Exchange::drop_upstream(Error why) {
   if (phase_ == Phase::waiting) endpoint_->pool().give_up(*this);
@@ -89,11 +99,9 @@ void Exchange::drop_upstream(Error why) {
   connection_ = nullptr;
   up_stream_ = nullptr;
   held_body_.clear();
-  if (!counted_upstream_) return;
-  counted_upstream_ = false;
-  cluster_->breaker().give(Resource::requests);
   if (!leased_) return;
   leased_ = false;
+  cluster_->breaker().give(Resource::requests);
   cluster_->stats().dec(ClusterStat::upstream_rq_active);
   host_->cells(worker_.index()).subtract(HostStat::rq_active);
 }
@@ -109,6 +117,9 @@ void Exchange::finish() {
   if (!clean) down_stream_.reset({ErrorCode::cancelled, Origin::local, Retry::never, "exchange over"});
   StatBlock<HttpStat>& stats = session_.listener().http_stats();
   stats.dec(HttpStat::downstream_rq_active);
+  // As Envoy: whatever ends before both messages have, by whose doing ever.
+  if (!clean) stats.inc(HttpStat::downstream_rq_rx_reset);
+  if (!request_end_ && (response_end_ || refused_)) stats.inc(HttpStat::downstream_rq_response_before_rq_complete);
   count_response();
   log();
   Session::ExchangeEnd how = Session::ExchangeEnd::abort;
@@ -149,7 +160,11 @@ void Exchange::log() {
   record_.bytes_sent = response_bytes_;
   record_.request = request_;
   record_.response = response_;
+  if (request_end_) record_.request_duration = request_ended_ - started_;
+  if (response_from_upstream_) record_.response_duration = upstream_started_ + record_.upstream_service_time - started_;
   const Address peer = session_.peer_address();
+  const Address local = listener.logs_local_address() ? session_.local_address() : Address();
+  record_.downstream_local = &local;
   record_.downstream_direct_remote = &peer;
   record_.downstream_remote = client_.is_forwarded ? &client_.address : &peer;
   record_.connection_id = session_.id();
@@ -189,11 +204,11 @@ void Exchange::on_timer() {
   if (spec.protocol.stream_duration_max > Duration::zero() && now >= started_ + spec.protocol.stream_duration_max) {
     stats.inc(HttpStat::downstream_rq_max_duration_reached);
     flags_.set(ResponseFlag::duration_timeout);
-    return reply({.status = 408, .body = "downstream duration timeout", .details = "max_duration_timeout"});
+    return reply({.status = 408, .body = "downstream duration timeout", .details = "max_duration_timeout", .charge = Charge::nobody});
   }
   if (!request_end_ && spec.request_timeout > Duration::zero() && now >= started_ + spec.request_timeout) {
     stats.inc(HttpStat::downstream_rq_timeout);
-    return reply({.status = 408, .body = "request timeout", .details = "request_overall_timeout"});
+    return reply({.status = 408, .body = "request timeout", .details = "request_overall_timeout", .charge = Charge::nobody});
   }
   if (request_end_ && cluster_ != nullptr && route_timeout_ > Duration::zero() && now >= request_ended_ + route_timeout_) {
     cluster_->stats().inc(ClusterStat::upstream_rq_timeout);
@@ -204,8 +219,8 @@ void Exchange::on_timer() {
   stats.inc(HttpStat::downstream_rq_idle_timeout);
   flags_.set(ResponseFlag::stream_idle_timeout);
   // Envoy: 408 while the request is still due, 504 while the response is.
-  if (request_end_) return reply({.status = 504, .body = "stream timeout", .details = "stream_idle_timeout"});
-  reply({.status = 408, .body = "stream timeout", .details = "stream_idle_timeout"});
+  if (request_end_) return reply({.status = 504, .body = "stream timeout", .details = "stream_idle_timeout", .charge = Charge::nobody});
+  reply({.status = 408, .body = "stream timeout", .details = "stream_idle_timeout", .charge = Charge::nobody});
 }
 
 }  // namespace ringside

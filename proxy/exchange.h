@@ -32,6 +32,8 @@ class Exchange final : public Retired, private LeaseUser {
   StreamUser& request_side() { return down_; }
   // The client or the listener is going away.
   void cancel(Error why, ResponseFlag flag);
+  // The codec found the request's body wrong, and the session answers `head` with the text of `why`: counted and logged here.
+  void on_refused(const Head& head, Error why);
   Arena& arena() { return arena_; }
   // Nobody looks at the request's body, and whoever gets it can send pieces of a pipe.
   bool relays_request_body() const { return connection_ != nullptr && connection_->sends_piped(); }
@@ -75,8 +77,9 @@ class Exchange final : public Retired, private LeaseUser {
   bool prepare_target(Head& head);
   void route_request(Head& head);
   void start_upstream();
-  void on_lease(UpstreamConnection& connection) override;
+  Taken on_lease(UpstreamConnection& connection) override;
   void on_lease_failed(Error why) override;
+  void reply_overflow();
   void finish_request_head();
   void on_request_body(Slice piece, End end);
   void on_request_trailers(HeaderMap& fields);
@@ -93,11 +96,14 @@ class Exchange final : public Retired, private LeaseUser {
   void on_upstream_reset(Error why);
   void finish_response_head(Head& head);
   // exchange.cc
+  // Whether a local reply counts among the cluster's: Envoy counts those that its router gives.
+  enum class Charge : uint8_t { cluster, nobody };
   struct LocalReply {
     uint16_t status = 0;
     std::string_view body;
     const char* details = "";
     std::string_view location = {};
+    Charge charge = Charge::cluster;
   };
   void reply(const LocalReply& reply);
   void drop_upstream(Error why);
@@ -124,7 +130,7 @@ class Exchange final : public Retired, private LeaseUser {
   UpstreamConnection* connection_ = nullptr;
   Stream* up_stream_ = nullptr;
   Head* request_ = nullptr;   // in the arena
-  Head* response_ = nullptr;  // in the arena; what was sent to the client
+  const Head* response_ = nullptr;  // in the arena; what was sent to the client
   HeaderMap* request_trailers_ = nullptr;
   Buffer held_body_;  // until there is a connection
   TimerFor<Exchange, &Exchange::on_timer> timer_{*this};
@@ -147,10 +153,9 @@ class Exchange final : public Retired, private LeaseUser {
   bool response_end_ : 1 = false;
   bool response_from_upstream_ : 1 = false;
   bool is_head_ : 1 = false;
-  bool counted_upstream_ : 1 = false;  // holds a place of the circuit breaker
   bool cut_after_flush_ : 1 = false;   // a part of the response is all that there will be
-  bool leased_ : 1 = false;            // counted as active on its host
-  bool refused_ : 1 = false;  // for its body; the session sends the answer that is logged here
+  bool leased_ : 1 = false;            // holds a place of the circuit breaker, and is counted as active on its host
+  bool refused_ : 1 = false;           // for its body: on_refused follows
 };
 
 }  // namespace ringside

@@ -16,12 +16,16 @@ void Exchange::on_request_head(Head& head, End end) {
   request_ended_ = started_;
   if (session_.listener().has_access_logs()) started_wall_ = worker_.ring().wall_now();
   // Set first, so that a reply from here on may end us: nothing below touches the exchange after it.
+  if (head.authority.empty() && head.version == HttpVersion::http11) {
+    session_.drain();
+    return reply({.status = 400, .body = {}, .details = "missing_host_header"});
+  }
   if (head.upgrade) {
-    flags_.set(ResponseFlag::downstream_protocol_error);
+    if (head.method != "CONNECT") session_.listener().http_stats().inc(HttpStat::downstream_rq_ws_on_non_ws_route);
     session_.drain();  // what follows may be the other protocol already
     return reply({.status = 403,
                   .body = "upgrade and CONNECT are not enabled on this listener",
-                  .details = "upgrade_not_enabled"});
+                  .details = "upgrade_failed"});
   }
   if (!prepare_target(head)) return;
   if (head.expect_continue && !manager_.spec().proxy_100_continue) {
@@ -45,7 +49,6 @@ bool Exchange::prepare_target(Head& head) {
       return false;
     case TargetAction::reject:
       session_.listener().http_stats().inc(HttpStat::downstream_rq_failed_path_normalization);
-      flags_.set(ResponseFlag::downstream_protocol_error);
       session_.drain();
       reply({.status = 400, .body = verdict.message, .details = verdict.details});
       return false;
@@ -79,41 +82,32 @@ void Exchange::route_request(Head& head) {
 }
 
 void Exchange::start_upstream() {
-  StatBlock<ClusterStat>& stats = cluster_->stats();
-  if (!cluster_->breaker().try_take(Resource::requests)) {
-    stats.inc(ClusterStat::upstream_rq_pending_overflow);
-    flags_.set(ResponseFlag::upstream_overflow);
-    return reply({.status = 503,
-                  .body = "upstream connect error or disconnect/reset before headers. reset reason: overflow",
-                  .details = "upstream_reset_before_response_started{overflow}"});
-  }
+  // As Envoy: whether the request finds an upstream changes nothing about what the log shows of it.
+  finish_request_head();
   endpoint_ = cluster_->pick();
   if (endpoint_ == nullptr) {
-    cluster_->breaker().give(Resource::requests);
+    StatBlock<ClusterStat>& stats = cluster_->stats();
+    stats.inc(ClusterStat::lb_healthy_panic);
     stats.inc(ClusterStat::upstream_cx_none_healthy);
     flags_.set(ResponseFlag::no_healthy_upstream);
     return reply({.status = 503, .body = "no healthy upstream", .details = "no_healthy_upstream"});
   }
   host_ = endpoint_->shared_host();
-  counted_upstream_ = true;
   phase_ = Phase::waiting;
-  const Result<UpstreamConnection*> lease = endpoint_->pool().lease(*this);
+  ConnectionPool& pool = endpoint_->pool();
+  const Result<UpstreamConnection*> lease = pool.lease(*this);
   if (!lease) {
-    phase_ = Phase::routing;
+    host_.reset();  // it never came to that
     return on_lease_failed(lease.error());
   }
-  if (*lease != nullptr) return on_lease(**lease);
-  arm_timer();
+  if (*lease == nullptr) return arm_timer();
+  if (on_lease(**lease) == Taken::no) pool.give_back(**lease);
 }
 
 void Exchange::on_lease_failed(Error why) {
   phase_ = Phase::routing;
-  const bool overflow = why.code == ErrorCode::overloaded;
-  flags_.set(overflow ? ResponseFlag::upstream_overflow : ResponseFlag::upstream_connection_failure);
-  if (overflow)
-    return reply({.status = 503,
-                  .body = "upstream connect error or disconnect/reset before headers. reset reason: overflow",
-                  .details = "upstream_reset_before_response_started{overflow}"});
+  if (why.code == ErrorCode::overloaded) return reply_overflow();
+  flags_.set(ResponseFlag::upstream_connection_failure);
   record_.upstream_transport_failure_reason = why.detail;
   host_->cells(worker_.index()).add(HostStat::rq_error);
   if (why.code == ErrorCode::timed_out)
@@ -125,7 +119,21 @@ void Exchange::on_lease_failed(Error why) {
          .details = "upstream_reset_before_response_started{remote_connection_failure}"});
 }
 
-void Exchange::on_lease(UpstreamConnection& connection) {
+void Exchange::reply_overflow() {
+  flags_.set(ResponseFlag::upstream_overflow);
+  reply({.status = 503,
+         .body = "upstream connect error or disconnect/reset before headers. reset reason: overflow",
+         .details = "upstream_reset_before_response_started{overflow}"});
+}
+
+// Requests are limited here, as in Envoy: those under way, whatever waits for a connection.
+LeaseUser::Taken Exchange::on_lease(UpstreamConnection& connection) {
+  if (!cluster_->breaker().try_take(Resource::requests)) {
+    cluster_->stats().inc(ClusterStat::upstream_rq_active_overflow);
+    phase_ = Phase::routing;
+    reply_overflow();
+    return Taken::no;
+  }
   connection_ = &connection;
   phase_ = Phase::forwarding;
   upstream_started_ = worker_.now();
@@ -135,8 +143,9 @@ void Exchange::on_lease(UpstreamConnection& connection) {
   host_->cells(worker_.index()).add(HostStat::rq_total);
   host_->cells(worker_.index()).add(HostStat::rq_active);
   touch();
+  if (session_.listener().logs_upstream_local_address())
+    record_.upstream_local = arena_.make<Address>(connection.local_address());
   up_stream_ = &connection.open(up_);
-  finish_request_head();
   const bool nothing_held = held_body_.empty() && request_trailers_ == nullptr;
   up_stream_->send_head(*request_, request_end_ && nothing_held ? End::yes : End::no);
   while (!held_body_.empty() && up_stream_ != nullptr) {
@@ -146,9 +155,10 @@ void Exchange::on_lease(UpstreamConnection& connection) {
   }
   if (request_trailers_ != nullptr && up_stream_ != nullptr) up_stream_->send_trailers(*request_trailers_);
   arm_timer();
+  return Taken::yes;
 }
 
-// The last changes before the request goes out.
+// The last changes before the request goes out. Nothing of it waits for the connection.
 void Exchange::finish_request_head() {
   manager_.forwarding().on_upstream_request(*request_, route_timeout_);
   route_->edit_request(*request_, record_, session_.listener().shard().second_cache());
@@ -168,6 +178,7 @@ void Exchange::on_request_body(Slice piece, End end) {
 
 void Exchange::on_request_trailers(HeaderMap& fields) {
   if (phase_ == Phase::done) return;
+  ForwardingPolicy::on_request_trailers(fields);
   on_request_end();
   if (up_stream_ != nullptr) return up_stream_->send_trailers(fields);
   request_trailers_ = &fields;
@@ -192,16 +203,10 @@ void Exchange::on_client_reset(Error why) {
   const bool protocol = why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large;
   flags_.set(protocol ? ResponseFlag::downstream_protocol_error : ResponseFlag::downstream_connection_termination);
   record_.response_code_details = protocol ? why.detail : "downstream_remote_disconnect";
-  if (!protocol) session_.listener().http_stats().inc(HttpStat::downstream_rq_rx_reset);
-  if (protocol && why.origin == Origin::downstream && !response_started_) {
-    refused_ = true;
-    response_started_ = true;
-    status_ = 400;
-    response_bytes_ = std::string_view(why.detail).size();
-  }
   if (phase_ == Phase::waiting) cluster_->stats().inc(ClusterStat::upstream_rq_cancelled);
   drop_upstream({ErrorCode::cancelled, Origin::downstream, Retry::never, "client gone"});
-  finish();
+  refused_ = protocol && why.origin == Origin::downstream && !response_started_;
+  if (!refused_) finish();
 }
 
 }  // namespace ringside

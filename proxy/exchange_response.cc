@@ -67,8 +67,6 @@ void Exchange::on_response_end() {
   if (request_end_) {
     connection_ = nullptr;
     up_stream_ = nullptr;
-  } else {
-    session_.listener().http_stats().inc(HttpStat::downstream_rq_response_before_rq_complete);
   }
   finish();
 }
@@ -88,10 +86,11 @@ void Exchange::on_upstream_reset(Error why) {
   const bool protocol = why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large;
   flags_.set(protocol ? ResponseFlag::upstream_protocol_error : ResponseFlag::upstream_connection_termination);
   record_.upstream_transport_failure_reason = why.detail;
-  if (response_started_) {
-    session_.listener().http_stats().inc(HttpStat::rq_reset_after_downstream_response_started);
-    return reply({.status = 0, .body = {}, .details = "upstream_reset_after_response_started{connection_termination}"});
-  }
+  if (response_started_)
+    return reply({.status = 0,
+                  .body = {},
+                  .details = protocol ? "upstream_reset_after_response_started{protocol_error}"
+                                      : "upstream_reset_after_response_started{connection_termination}"});
   if (protocol)
     return reply({.status = 502,
                   .body = "upstream connect error or disconnect/reset before headers. reset reason: protocol error",

@@ -134,6 +134,7 @@ class ForwardingPolicy::Survey {
     }
   }
   bool has(HeaderId id) const { return (present_ & bit(id)) != 0; }
+  bool repeats_forwarded_for() const { return forwarded_for_count_ > 1; }
 
   // The fields that this client may not send.
   void remove_forbidden(HeaderMap& fields, const ClientFacts& client) const {
@@ -150,13 +151,13 @@ class ForwardingPolicy::Survey {
     });
   }
 
-  // All lines as one list.
+  // All lines as one list; empty ones are left out.
   std::string_view forwarded_for(const HeaderMap& fields) const {
     if (forwarded_for_count_ <= 1) return forwarded_for_;
     std::string_view list;
     for (const HeaderField& field : fields)
-      if (field.id() == HeaderId::x_forwarded_for)
-        list = list.data() == nullptr ? field.value() : fields.arena().concat(list, ",", field.value());
+      if (field.id() == HeaderId::x_forwarded_for && (list.empty() || !field.value().empty()))
+        list = list.empty() ? field.value() : fields.arena().concat(list, ",", field.value());
     return list;
   }
 
@@ -184,7 +185,8 @@ ForwardingPolicy::ForwardingPolicy(const HttpManagerSpec& spec, const NodeSpec& 
       generate_request_id_(spec.generate_request_id),
       preserve_external_request_id_(spec.preserve_external_request_id),
       always_set_request_id_in_response_(spec.always_set_request_id_in_response),
-      suppress_envoy_headers_(spec.suppress_envoy_headers) {}
+      suppress_envoy_headers_(spec.suppress_envoy_headers),
+      internal_unix_sockets_(spec.internal_unix_sockets) {}
 
 // --- the request -----------------------------------------------------------------------------------------------------
 
@@ -198,6 +200,8 @@ ClientFacts ForwardingPolicy::on_request(Head& head, const DownstreamFacts& conn
   client.is_edge = use_remote_address_ && !client.is_internal;
   survey.remove_forbidden(fields, client);
 
+  // One line, as Envoy: whoever reads the first or the last of several would see another client than we did.
+  if (survey.repeats_forwarded_for()) fields.set(HeaderId::x_forwarded_for, forwarded_for);
   if (use_remote_address_ && !skip_xff_append_) append_forwarded_for(fields, forwarded_for, connection.peer);
   set_forwarded_proto(head, survey, connection.tls);
   if (client.is_internal) fields.add(HeaderId::x_envoy_internal, "true");
@@ -230,6 +234,7 @@ bool ForwardingPolicy::find_client(std::string_view forwarded_for, const Address
 }
 
 bool ForwardingPolicy::is_internal(const Address& address) const {
+  if (!address.is_ip()) return internal_unix_sockets_;
   return std::any_of(internal_ranges_.begin(), internal_ranges_.end(),
                      [&](const CidrSpec& range) { return address.is_within(range.base, range.prefix_bits); });
 }

@@ -62,7 +62,7 @@ class ForwardingPolicy {
   uint32_t trusted_hops_;
   bool use_remote_address_, skip_xff_append_, add_user_agent_;
   bool generate_request_id_, preserve_external_request_id_, always_set_request_id_in_response_;
-  bool suppress_envoy_headers_;
+  bool suppress_envoy_headers_, internal_unix_sockets_;
 };
 
 }  // namespace ringside

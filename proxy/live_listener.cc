@@ -113,6 +113,8 @@ void LiveListener::open_logs() {
   for (const AccessLogSpec& spec : specs) {
     auto format = AccessLogFormat::parse(spec.format.empty() ? AccessLogFormat::default_text() : std::string_view(spec.format));
     RS_CHECK(format.has_value());  // control/ has parsed it before
+    logs_local_address_ |= format->tells(&AccessLogRecord::downstream_local);
+    logs_upstream_local_address_ |= format->tells(&AccessLogRecord::upstream_local);
     formats_.push_back(std::move(*format));
     logs_.push_back({&formats_.back(), &shard_.log_file(spec.path)});
   }
@@ -122,23 +124,45 @@ void LiveListener::write_access_logs(const AccessLogRecord& record) {
   for (const Log& log : logs_) log.file->append(*log.format, record, shard_.second_cache());
 }
 
-void LiveListener::log_refused(Session& session, Error why, uint16_t status) {
-  http_stats_.inc(downstream_rq_class(status));
+// Counted as Envoy does, for which a request begins with its first byte.
+void LiveListener::log_refused(Session& session, Error why, const Head& answer) {
+  http_stats_.inc(downstream_rq_class(answer.status));
   http_stats_.inc(HttpStat::downstream_rq_completed);
   http_stats_.inc(HttpStat::downstream_rq_total);
   http_stats_.inc(HttpStat::downstream_rq_http1_total);
   http_stats_.inc(HttpStat::downstream_rq_response_before_rq_complete);
-  listener_http_stats_.inc(listener_rq_class(status));
+  http_stats_.inc(HttpStat::downstream_rq_rx_reset);
+  listener_http_stats_.inc(listener_rq_class(answer.status));
   listener_http_stats_.inc(ListenerHttpStat::downstream_rq_completed);
   if (!has_access_logs()) return;
   AccessLogRecord record;
-  record.start_time = worker_.ring().wall_now();
-  record.response_code = status;
+  record.response_code = answer.status;
   record.response_code_details = why.detail;
   record.bytes_sent = std::string_view(why.detail).size();
-  record.flags.set(ResponseFlag::downstream_protocol_error);
+  record.response = &answer;
+  if (why.code != ErrorCode::timed_out) record.flags.set(ResponseFlag::downstream_protocol_error);
+  log_without_request(session, record);
+}
+
+void LiveListener::log_cut_head(Session& session) {
+  http_stats_.inc(HttpStat::downstream_rq_total);
+  http_stats_.inc(HttpStat::downstream_rq_http1_total);
+  http_stats_.inc(HttpStat::downstream_rq_rx_reset);
+  if (!has_access_logs()) return;
+  AccessLogRecord record;
+  record.response_code_details = "downstream_remote_disconnect";
+  record.flags.set(ResponseFlag::downstream_connection_termination);
+  log_without_request(session, record);
+}
+
+void LiveListener::log_without_request(Session& session, AccessLogRecord& record) {
+  record.start_time = worker_.ring().wall_now();
   const Address peer = session.peer_address();
-  record.downstream_remote = &peer;
+  const Address local = logs_local_address_ ? session.local_address() : Address();
+  record.downstream_direct_remote = &peer;
+  record.downstream_local = &local;
+  record.connection_id = session.id();
+  record.listener_name = spec().name;
   record.version = HttpVersion::http11;
   write_access_logs(record);
 }

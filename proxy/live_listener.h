@@ -44,9 +44,14 @@ class LiveListener final : private ListenerUser {
   StatBlock<TcpStat>& tcp_stats() { return tcp_stats_; }
 
   bool has_access_logs() const { return !logs_.empty(); }
+  // Whether a log tells our own address of a connection, for which the kernel must be asked.
+  bool logs_local_address() const { return logs_local_address_; }
+  bool logs_upstream_local_address() const { return logs_upstream_local_address_; }
   void write_access_logs(const AccessLogRecord& record);
-  // Bytes that never became a request.
-  void log_refused(Session& session, Error why, uint16_t status);
+  // Bytes that never became a request, and what the client is told about them.
+  void log_refused(Session& session, Error why, const Head& answer);
+  // The client left in the middle of a head.
+  void log_cut_head(Session& session);
   struct SessionEnd {
     Duration lived{};
     bool by_client = false;
@@ -64,6 +69,7 @@ class LiveListener final : private ListenerUser {
   void on_accept_paused(bool paused) override;
   void on_listener_closed() override;
   void open_logs();
+  void log_without_request(Session& session, AccessLogRecord& record);
 
   Shard& shard_;
   Worker& worker_;
@@ -80,6 +86,8 @@ class LiveListener final : private ListenerUser {
   std::vector<Log> logs_;
   uint32_t connections_ = 0;
   bool draining_ = false;
+  bool logs_local_address_ = false;
+  bool logs_upstream_local_address_ = false;
 };
 
 }  // namespace ringside

@@ -1,6 +1,7 @@
 #include "proxy/session.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 #include "core/limits.h"
@@ -30,6 +31,12 @@ Address Session::peer_address() const {
   if (peer_.sin6_family == AF_UNSPEC) return {};
   const socklen_t size = peer_.sin6_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
   return Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&peer_), size);
+}
+
+// A socket is only asked when the listener takes connections to any address.
+Address Session::local_address() const {
+  const Address& bound = listener_.spec().address;
+  return bound.is_ip() && !bound.is_wildcard() ? bound : transport_->local_address();
 }
 
 void Session::start() {
@@ -85,7 +92,9 @@ void Session::on_end() {
 
 // Nothing asked, nothing owed. Otherwise the answers to what was asked are still sent: the last one closes.
 void Session::end_of_input() {
+  const bool asked = exchange_ != nullptr;
   codec_.on_end();
+  if (asked && exchange_ == nullptr) cut_ = true;  // it ended in the middle of its request
   if (phase_ == Phase::serving && exchange_ == nullptr && codec_.held_bytes() == 0) close({});
 }
 
@@ -115,7 +124,6 @@ void Session::on_exchange_end(ExchangeEnd how) {
     if (phase_ != Phase::closing) transport_->abort({ErrorCode::cancelled, Origin::local, Retry::never, "exchange aborted"});
     return close({ErrorCode::cancelled, Origin::local, Retry::never, "exchange aborted"});
   }
-  if (how == ExchangeEnd::refused) refused_ = true;
   if (how == ExchangeEnd::close_after_flush) linger();
 }
 
@@ -142,15 +150,41 @@ void Session::on_codec_error(Error why, uint16_t status) {
   if (status != 0 || why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large)
     listener_.http_stats().inc(HttpStat::downstream_cx_protocol_error);
   if (phase_ != Phase::serving) return;
-  if (status == 0) return close(why);
-  refuse(why, status);
+  if (status != 0) return refuse(why, status);
+  RS_CHECK(exchange_ == nullptr);
+  if (why.code == ErrorCode::peer_closed && exchange_ == nullptr) note_cut_head();
+  close(why);
 }
 
-// An answer to something that never became a request.
+// An answer to something that never became a request, or whose body is none.
 void Session::refuse(Error why, uint16_t status) {
-  if (!refused_) listener_.log_refused(*this, why, status);
-  codec_.send_error(status, why.detail);
+  Arena arena(worker_.arenas());
+  const Head& head = make_refusal(arena, why, status);
+  if (exchange_ != nullptr)
+    exchange_->on_refused(head, why);
+  else
+    listener_.log_refused(*this, why, head);
+  codec_.send_error(head, why.detail);
   linger();
+}
+
+Head& Session::make_refusal(Arena& arena, Error why, uint16_t status) {
+  Head& head = *arena.make<Head>(arena);
+  head.status = status;
+  constexpr size_t digits_max = 20;
+  char* const digits = arena.allocate_text(digits_max);
+  const auto end = std::to_chars(digits, digits + digits_max, std::string_view(why.detail).size()).ptr;
+  head.fields.add(HeaderId::content_length, {digits, static_cast<size_t>(end - digits)});
+  head.fields.add(HeaderId::content_type, "text/plain");
+  const Head no_request(arena);
+  listener_.http().forwarding().on_response(head, no_request, listener_.shard().second_cache(), worker_.ring().wall_now());
+  return head;
+}
+
+// Envoy counts a request from its first byte on.
+void Session::note_cut_head() {
+  cut_ = true;
+  listener_.log_cut_head(*this);
 }
 
 // --- ending ------------------------------------------------------------------------------------------------------------
@@ -198,6 +232,8 @@ void Session::on_closed(Error why) {
   if (exchange_ != nullptr) {
     cut_ = true;
     codec_.abort(why);
+  } else if (codec_.head_started() && !left_) {
+    note_cut_head();
   }
   exchange_ = nullptr;
   listener_.on_session_closed({.lived = worker_.now() - started_,

@@ -29,7 +29,7 @@ class Session final : public Retired,
   LiveListener& listener() { return listener_; }
   Worker& worker() { return worker_; }
   Address peer_address() const;
-  Address local_address() const { return transport_->local_address(); }
+  Address local_address() const;
   uint64_t id() const { return id_; }
 
   // The next answer says "connection: close", and ends the connection.
@@ -38,7 +38,7 @@ class Session final : public Retired,
   // Ends the connection now; an exchange under way is reset.
   void close(Error why);
   // The exchange is over (it unlinks itself here). `clean`: both messages ended; otherwise the connection cannot go on:
-  // what was sent still goes out. `refused`: the codec found the body wrong and on_codec_error follows; counted and logged.
+  // what was sent still goes out. `refused`: the codec found the body wrong, and the answer to that is under way.
   enum class ExchangeEnd : uint8_t { clean, close_after_flush, refused, abort };
   void on_exchange_end(ExchangeEnd how);
   bool sends_piped() const { return transport_->sends_piped(); }
@@ -72,6 +72,8 @@ class Session final : public Retired,
   bool crowded() const;
   void linger();
   void refuse(Error why, uint16_t status);
+  Head& make_refusal(Arena& arena, Error why, uint16_t status);
+  void note_cut_head();
 
   LiveListener& listener_;
   Worker& worker_;
@@ -92,7 +94,6 @@ class Session final : public Retired,
   bool ended_ : 1 = false;  // the client sent FIN
   bool left_ : 1 = false;   // we ended it before the client did
   bool cut_ : 1 = false;    // ended in the middle of an exchange
-  bool refused_ : 1 = false;  // its exchange has counted and logged the refusal
 };
 
 }  // namespace ringside

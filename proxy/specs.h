@@ -115,6 +115,7 @@ struct HttpManagerSpec {
   uint32_t xff_trusted_hops = 0;
   bool skip_xff_append = false;
   std::vector<CidrSpec> internal_ranges;  // internal_address_config.cidr_ranges; Envoy trusts none by default
+  bool internal_unix_sockets = false;
   bool generate_request_id = true;
   bool preserve_external_request_id = false;
   bool always_set_request_id_in_response = false;

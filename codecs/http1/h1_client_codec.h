@@ -14,6 +14,10 @@ class H1ClientCodec final : public H1Codec {
   // The upstream sent FIN: the end of a body that is framed so; otherwise an error, if an answer was due. The error says
   // Retry::if_reused when not a byte of an answer had come.
   void on_end();
+  // A response has begun that says itself where it ends.
+  bool in_framed_response() const {
+    return in_ == In::head || in_ == In::length || in_ == In::chunked || in_ == In::trailers;
+  }
 
   // A client sends none.
   void send_informational(const Head& head) override;

@@ -56,7 +56,8 @@ constexpr HeaderIdSet read_here =
 // One pass over the fields.
 class FieldReader {
  public:
-  FieldReader(H1Scratch& head, const H1Limits& limits) : head_(head), limits_(limits) {}
+  FieldReader(H1Scratch& head, const H1Limits& limits, H1Part part)
+      : head_(head), limits_(limits), te_settled_(part != H1Part::request) {}
 
   // Null, or what is wrong.
   const char* read() {
@@ -106,10 +107,26 @@ class FieldReader {
       upgrade_ = value;
     } else if (line.id == HeaderId::expect) {
       expect_continue_ = equals_any_case(value, "100-continue");
+    } else if (line.id == HeaderId::te) {
+      keep_trailers_alone(line, value);
     } else if (line.id == HeaderId::trailer) {
       line.dropped = line.dropped || !limits_.enable_trailers;
     }
     return nullptr;
+  }
+
+  // Of TE only the willingness to take trailers says something to the next hop; codings are between us and the peer.
+  void keep_trailers_alone(H1Line& line, std::string_view value) {
+    while (!te_settled_ && !value.empty()) {
+      const size_t comma = value.find(',');
+      const std::string_view coding = h1::trim(value.substr(0, comma));
+      value = comma == std::string_view::npos ? std::string_view{} : value.substr(comma + 1);
+      if (coding != "trailers") continue;
+      line.value = static_cast<uint32_t>(coding.data() - head_.text());
+      line.value_size = static_cast<uint32_t>(coding.size());
+      line.dropped = false;
+      te_settled_ = true;
+    }
   }
 
   const char* read_connection(std::string_view value) {
@@ -163,6 +180,7 @@ class FieldReader {
   bool keep_alive_ = false;
   bool upgrade_listed_ = false;
   bool expect_continue_ = false;
+  bool te_settled_;  // nothing more of TE is kept; a response has none
 };
 
 // Where the fields begin: the length of the start line with its CRLF.
@@ -218,11 +236,11 @@ bool read_authority(H1Scratch& head, const FieldReader& fields, const H1Limits& 
   if (fields.host() != nullptr) {
     meaning.authority = head.value(*fields.host());
     if (!h1::is_authority(meaning.authority)) return refuse(failure, "invalid host");
-  } else if (meaning.version == HttpVersion::http11) {
-    return refuse(failure, "missing host");
-  } else {
+  } else if (meaning.version == HttpVersion::http10) {
     meaning.authority = limits.default_host_for_http_10;
-  }
+  } else if (!meaning.target.authority.empty()) {
+    return refuse(failure, "missing host");
+  }  // else it has none, which its owner refuses
   if (meaning.target.authority.empty()) return true;
   if (!limits.allow_absolute_url && !meaning.target.scheme.empty()) return refuse(failure, "absolute request target");
   meaning.authority = meaning.target.authority;  // RFC 9112 3.2.2: Host is ignored
@@ -238,7 +256,7 @@ bool check_request_head(H1Scratch& head, const H1Limits& limits, H1Meaning& mean
     failure = {"HTTP/1.0 is not accepted", ErrorCode::unsupported, 426};
     return false;
   }
-  FieldReader fields(head, limits);
+  FieldReader fields(head, limits, H1Part::request);
   if (const char* wrong = fields.read()) return refuse(failure, wrong);
   if (!read_authority(head, fields, limits, meaning, failure)) return false;
   if (http10 && fields.chunked()) return refuse(failure, "transfer-encoding in HTTP/1.0");
@@ -283,7 +301,7 @@ bool check_response_head(H1Scratch& head, const H1Limits& limits, H1AnswerTo to,
                          H1Failure& failure) {
   if (!read_status_line(head, meaning, failure)) return false;
   const bool http10 = meaning.version == HttpVersion::http10;
-  FieldReader fields(head, limits);
+  FieldReader fields(head, limits, H1Part::response);
   if (const char* wrong = fields.read()) return refuse(failure, wrong);
   if (http10 && fields.chunked()) return refuse(failure, "transfer-encoding in HTTP/1.0");
   meaning.persistent = !fields.close() && (!http10 || fields.keep_alive());

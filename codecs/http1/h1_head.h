@@ -20,8 +20,8 @@ constexpr HeaderIdSet header_ids(std::initializer_list<HeaderId> ids) {
 }
 constexpr bool contains(HeaderIdSet set, HeaderId id) { return (set >> static_cast<uint8_t>(id) & 1) != 0; }
 
-// About this connection or this hop only (RFC 9110 7.6.1): never forwarded, in neither direction. Trailer stays only where
-// trailers do.
+// About this connection or this hop only (RFC 9110 7.6.1): never forwarded, in neither direction, but for "te: trailers". Trailer
+// stays only where trailers do.
 inline constexpr HeaderIdSet hop_by_hop_headers =
     header_ids({HeaderId::connection, HeaderId::keep_alive, HeaderId::proxy_connection, HeaderId::te,
                 HeaderId::transfer_encoding, HeaderId::upgrade, HeaderId::http2_settings});

@@ -113,32 +113,15 @@ void H1ServerCodec::send_head(const Head& head, End end) {
   if (end == End::yes) message_out_ended();
 }
 
-void H1ServerCodec::send_error(uint16_t status, std::string_view text) {
+void H1ServerCodec::send_error(const Head& head, std::string_view body) {
   if (response_begun_) return;
   die();
-  const std::string_view reason = status_reason(status);
-  constexpr std::string_view rest = "\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n";
-  char* const begin = sink_.reserve(64 + reason.size() + rest.size() + text.size());
-  char* out = h1::put(begin, "HTTP/1.1 ");
-  const auto put_number = [&out](uint64_t value) {
-    char digits[20];
-    size_t count = 0;
-    do {
-      digits[count++] = static_cast<char>('0' + value % 10);
-      value /= 10;
-    } while (value > 0);
-    while (count > 0) *out++ = digits[--count];
-  };
-  put_number(status);
-  *out++ = ' ';
-  out = h1::put(out, reason);
-  out = h1::put(out, "\r\ncontent-length: ");
-  put_number(text.size());
-  out = h1::put(out, rest);
-  out = h1::put(out, text);
-  const size_t written = static_cast<size_t>(out - begin);
-  sink_.commit(written);
-  count_out(written);
+  const H1HeadPlan plan{.connection = H1Connection::close, .keep_length = true};
+  const size_t head_bytes = write_response_head(sink_, head, survey_fields(head.fields), plan);
+  if (head_bytes == 0) return;
+  char* const out = sink_.reserve(body.size());
+  sink_.commit(static_cast<size_t>(h1::put(out, body) - out));
+  count_out(head_bytes + body.size());
 }
 
 }  // namespace ringside

@@ -19,8 +19,8 @@ class H1ServerCodec final : public H1Codec {
   // The next response head says "connection: close" and the connection ends with it.
   void drain() { draining_ = true; }
   // A complete response to something that never became a request; for on_codec_error and timeouts. Writes nothing when a
-  // response has begun. `text` is the body. Nothing is decoded after it.
-  void send_error(uint16_t status, std::string_view text);
+  // response has begun. `head` has the content-length of `body`. Nothing is decoded after it.
+  void send_error(const Head& head, std::string_view body);
 
   void send_informational(const Head& head) override;
   void send_head(const Head& head, End end) override;

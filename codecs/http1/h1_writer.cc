@@ -37,10 +37,17 @@ char* put_field(char* out, std::string_view name, std::string_view value) {
   return out;
 }
 
+enum class Section : uint8_t { head, trailers };
+
+// The one thing about a hop that the next one is told as well: that whoever asks takes trailers.
+bool goes_on(const HeaderField& field, Section section) {
+  return section == Section::head && field.id() == HeaderId::te && field.value() == "trailers";
+}
+
 // The end of what was written; null when a name is no token. Counts the lines.
-char* put_fields(char* out, const HeaderMap& fields, HeaderIdSet left_out, size_t& lines) {
+char* put_fields(char* out, const HeaderMap& fields, Section section, HeaderIdSet left_out, size_t& lines) {
   for (const HeaderField& field : fields) {
-    if (contains(left_out, field.id())) continue;
+    if (contains(left_out, field.id()) && !goes_on(field, section)) continue;
     if (field.id() == HeaderId::other && !h1::is_token(field.name())) return nullptr;
     out = put_field(out, field.name(), field.value());
     ++lines;
@@ -71,7 +78,7 @@ char* put_plan(char* out, const H1HeadPlan& plan, size_t& lines) {
 size_t finish_head(CodecSink& sink, char* begin, char* out, size_t lines, const Head& head, const H1HeadPlan& plan) {
   HeaderIdSet left_out = never_written;
   if (plan.keep_length) left_out &= ~header_ids({HeaderId::content_length});
-  out = put_fields(out, head.fields, left_out, lines);
+  out = put_fields(out, head.fields, Section::head, left_out, lines);
   if (out != nullptr) out = put_plan(out, plan, lines);
   const size_t size = out != nullptr ? static_cast<size_t>(out - begin) : 0;
   if (out == nullptr || !h1::has_controls(begin, size, 2 * (lines + 1))) return 0;
@@ -166,7 +173,7 @@ size_t write_trailers(CodecSink& sink, const HeaderMap& fields) {
   char* const begin = sink.reserve(last_chunk.size() + fields.wire_bytes());
   char* out = put(begin, "0\r\n");
   size_t lines = 2;
-  out = put_fields(out, fields, not_in_trailers, lines);
+  out = put_fields(out, fields, Section::trailers, not_in_trailers, lines);
   if (out != nullptr) out = put(out, crlf);
   const size_t size = out != nullptr ? static_cast<size_t>(out - begin) : 0;
   if (out == nullptr || !h1::has_controls(begin, size, 2 * lines)) return 0;

@@ -1,5 +1,6 @@
 #include "proxy/observe/access_log.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -225,6 +226,13 @@ void AccessLogFormat::Writer::write(const Piece& piece) {
     case Op::address_port: return address(piece, find_address(piece), Part::port);
     case Op::never_there: return missing(piece);
   }
+}
+
+bool AccessLogFormat::tells(const Address* AccessLogRecord::*address) const {
+  return std::any_of(pieces_.begin(), pieces_.end(), [address](const Piece& piece) {
+    const bool is_address = piece.op == Op::address || piece.op == Op::address_ip || piece.op == Op::address_port;
+    return is_address && piece.field.address == address;
+  });
 }
 
 void AccessLogFormat::write(const AccessLogRecord& record, SecondCache& second, TextSink& out) const {

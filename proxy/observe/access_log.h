@@ -61,6 +61,8 @@ class AccessLogFormat {
   static std::expected<AccessLogFormat, FormatError> parse(std::string_view text, Missing missing = Missing::dash);
   // Envoy's default, with its line end.
   static std::string_view default_text();
+  // Whether a line tells this address: for those that cost a call to the kernel.
+  bool tells(const Address* AccessLogRecord::*address) const;
   // Appends the line; values are written as they are, but for control characters, which become \xHH: one record is one line.
   void write(const AccessLogRecord& record, SecondCache& second, TextSink& out) const;
 

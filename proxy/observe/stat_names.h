@@ -70,7 +70,7 @@ namespace ringside {
 
 // upstream_rq_codes gives upstream_rq_<code>, upstream_rq_<N>xx and upstream_rq_completed.
 #define RS_CLUSTER_STATS(C, G, H, N)                                                                       \
-  C(upstream_rq_total) G(upstream_rq_active) H(upstream_rq_time)                                           \
+  C(upstream_rq_total) G(upstream_rq_active) N(upstream_rq_time, histogram, when_used, "upstream_rq_time") \
   N(upstream_rq_codes, response_codes, when_used, "upstream_rq")                                           \
   N(external_upstream_rq_codes, response_codes, when_used, "external.upstream_rq")                         \
   N(external_upstream_rq_time, histogram, when_used, "external.upstream_rq_time")                          \

@@ -80,11 +80,13 @@ void ConnectionPool::on_connect_failed(UpstreamConnection& connection, Error why
 
 void ConnectionPool::on_idle(UpstreamConnection& connection) {
   connection.Link<UpstreamConnection>::unlink();
-  if (LeaseUser* user = waiting_.empty() ? nullptr : &waiting_.front(); user != nullptr) {
-    others_.push_back(connection);
-    give_up(*user);
-    return user->on_lease(connection);
+  others_.push_back(connection);
+  while (!waiting_.empty()) {
+    LeaseUser& user = waiting_.front();
+    give_up(user);
+    if (user.on_lease(connection) == LeaseUser::Taken::yes) return;
   }
+  connection.Link<UpstreamConnection>::unlink();
   idle_.push_back(connection);
 }
 

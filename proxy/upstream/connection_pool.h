@@ -12,7 +12,9 @@ class Endpoint;
 // Who wants a connection.
 class LeaseUser : public Link<LeaseUser> {
  public:
-  virtual void on_lease(UpstreamConnection& connection) = 0;
+  // `no`: the connection is not wanted any more, and stays with the pool.
+  enum class Taken : bool { no, yes };
+  virtual Taken on_lease(UpstreamConnection& connection) = 0;
   virtual void on_lease_failed(Error why) = 0;
 
  protected:
@@ -27,6 +29,8 @@ class ConnectionPool {
   // A connection at once, or null: on_lease or on_lease_failed follows, never from inside this call, unless the user unlinks
   // itself by give_up(). An Error when the cluster's breakers are open.
   Result<UpstreamConnection*> lease(LeaseUser& user);
+  // A connection that lease() gave and that was not used.
+  void give_back(UpstreamConnection& connection) { on_idle(connection); }
   // The user waits no longer.
   void give_up(LeaseUser& user);
   // Idle connections close now, busy ones when their exchange ends.

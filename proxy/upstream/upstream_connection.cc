@@ -28,6 +28,9 @@ void UpstreamConnection::on_connected(int fd) {
                static_cast<uint64_t>((worker_.now() - started_) / milliseconds(1)));
   started_ = worker_.now();
   idle_since_ = started_;
+  // One timer for the life of the connection: it looks when it fires whether the time is really over.
+  const Duration timeout = pool_.cluster().spec().protocol.idle_timeout;
+  if (timeout > Duration::zero()) worker_.arm(idle_timer_, timeout);
   pool_.on_connected(*this);
 }
 
@@ -57,9 +60,6 @@ void UpstreamConnection::on_idle() {
   }
   if (!codec_.reusable() || draining_ || closing_) return leave({}, false);
   idle_since_ = worker_.now();
-  // One timer for the life of the connection: it looks when it fires whether the time is really over.
-  const Duration timeout = pool_.cluster().spec().protocol.idle_timeout;
-  if (timeout > Duration::zero() && !idle_timer_.armed()) worker_.arm(idle_timer_, timeout);
   pool_.on_idle(*this);
 }
 
@@ -113,6 +113,10 @@ void UpstreamConnection::on_closed(Error why) {
     if (busy_) {
       busy_ = false;
       why.origin = Origin::upstream;
+      if (codec_.in_framed_response()) {  // it broke off, which is the same however it did
+        why.code = ErrorCode::bad_message;
+        pool_.cluster().stats().inc(ClusterStat::upstream_cx_protocol_error);
+      }
       codec_.abort(why);
     }
   }

@@ -100,7 +100,7 @@ std::vector<Row> targets() {
 
 std::vector<Row> hosts() {
   return {
-      {"no host", "GET / HTTP/1.1\r\n\r\n", 400, "missing host"},
+      {"no host", "GET http://a/ HTTP/1.1\r\n\r\n", 400, "missing host"},
       {"two hosts", get("Host: a\r\n"), 400, "more than one host"},
       {"two hosts, other case", get("hOST: b\r\n"), 400, "more than one host"},
       {"empty host", host(""), 400, bad_host},
@@ -516,7 +516,7 @@ TEST(H1Hostile, AbsoluteTargetRefused) {
 
 TEST(H1Hostile, NothingIsParsedAfterAnError) {
   ServerEnd server(limits());
-  server.feed("GET / HTTP/1.1\r\n\r\n" + get(""));
+  server.feed("GET / HTTP/1.1\r\nHost\r\n\r\n" + get(""));
   server.feed(get(""));
   EXPECT_EQ(server.requests.size(), 0u);
   EXPECT_EQ(server.codec.held_bytes(), 0u);

@@ -63,8 +63,25 @@ TEST_F(H1Server, AbsoluteTargets) {
 
 TEST_F(H1Server, HopByHopFieldsGoNoFurther) {
   EXPECT_EQ(head_of("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Mine ,\r\nX-MINE: 1\r\nKeep-Alive: 5\r\n"
-                    "Proxy-Connection: keep-alive\r\nTE: trailers\r\nHTTP2-Settings: x\r\nX-Kept: 1\r\n\r\n"),
+                    "Proxy-Connection: keep-alive\r\nTE: gzip\r\nHTTP2-Settings: x\r\nX-Kept: 1\r\n\r\n"),
             "head [GET] [] [a] [/] 1.1 {x-kept=1;} END");
+}
+
+TEST_F(H1Server, OfTeOnlyTrailersGoOn) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"TE: trailers", "te=trailers;"},
+      {"TE: gzip;q=0.5 ,\ttrailers , x", "te=trailers;"},
+      {"TE: gzip\r\nTE: trailers\r\nTE: trailers", "te=trailers;"},
+      {"TE: trailers\r\nConnection: te", "te=trailers;"},
+      {"TE: trailers;q=0.5", ""},
+      {"TE: Trailers", ""},
+      {"TE:", ""}};
+  for (const auto& [lines, kept] : cases) {
+    SCOPED_TRACE(lines);
+    ServerEnd server(all_features());
+    server.feed("GET / HTTP/1.1\r\nHost: a\r\n" + std::string(lines) + "\r\n\r\n");
+    EXPECT_EQ(server.last().log, "head [GET] [] [a] [/] 1.1 {" + std::string(kept) + "} END");
+  }
 }
 
 TEST_F(H1Server, ConnectionDoesNotDeleteFramingOrHost) {
@@ -295,10 +312,17 @@ TEST_F(H1Server, BodyMustFitItsLength) {
 TEST_F(H1Server, ErrorAnswer) {
   server_.feed("nonsense\r\n\r\n");
   EXPECT_EQ(server_.error.status, 400);
-  server_.codec.send_error(400, "text");
-  EXPECT_EQ(
-      server_.sink.text,
-      "HTTP/1.1 400 Bad Request\r\ncontent-length: 4\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\ntext");
+  Head& head = response(400);
+  head.fields.add("content-length", "4");
+  head.fields.add("server", "me");
+  server_.codec.send_error(head, "text");
+  EXPECT_EQ(server_.sink.text,
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 4\r\nserver: me\r\nconnection: close\r\n\r\ntext");
+}
+
+// That there must be a Host is its owner's to say, who logs the request line.
+TEST_F(H1Server, ARequestWithoutHostHasNoAuthority) {
+  EXPECT_EQ(head_of("GET / HTTP/1.1\r\nX: 1\r\n\r\n"), "head [GET] [] [] [/] 1.1 {x=1;} END");
 }
 
 // --- exchanges -------------------------------------------------------------------------------------------------------------

@@ -89,6 +89,39 @@ TEST_P(RingTrapsTest, receives_into_large_blocks_wait_as_well) {
   end(all);
 }
 
+// Whoever gives a block back and asks again at once must not have it again before those that have waited for it.
+TEST_P(RingTrapsTest, a_receive_that_is_armed_again_waits_behind_the_starved) {
+  use_pools(16, 1);
+  if (ring_ == nullptr) return;
+  std::vector<Stream> all = streams(4);
+  for (Stream& stream : all) {
+    stream.receiver->hold = true;
+    stream.receiver->start_once(ReceiveSize::large);
+    send_all(stream.pair.client, pattern(300'000));
+  }
+  // The order in which they are served, round after round; each asks again in the same breath in which it lets its block go.
+  std::vector<size_t> order;
+  EXPECT_TRUE(run_until([&] {
+    for (size_t at = 0; at < all.size(); ++at) {
+      Receiver& receiver = *all[at].receiver;
+      if (receiver.held.empty()) continue;
+      order.push_back(at);
+      receiver.held.clear();
+      receiver.start_once(ReceiveSize::large);
+    }
+    return order.size() >= 2 * all.size();
+  }));
+  for (size_t at = 1; at < order.size(); ++at) EXPECT_NE(order[at], order[at - 1]) << "twice in a row while others waited";
+  for (size_t stream = 0; stream < all.size(); ++stream)
+    EXPECT_GE(std::ranges::count(order, stream), 1) << stream << " must have its turn";
+  for (Stream& stream : all)
+    if (stream.receiver->op.in_flight()) ring().cancel(stream.receiver->op);
+  EXPECT_TRUE(run_until([&] {
+    return std::ranges::none_of(all, [](Stream& stream) { return stream.receiver->op.in_flight(); });
+  }));
+  end(all);
+}
+
 TEST_P(RingTrapsTest, large_blocks_grow_when_none_comes_back) {
   std::vector<Stream> all = streams(10);
   for (Stream& stream : all) {

@@ -4,7 +4,7 @@ import harness
 import peers
 import pytest
 from differential import GOLDEN, Case, Recorded, observe
-from harness import cluster, http_listener, ok, route
+from harness import cluster, http_listener, ok, route, upstream_http
 
 ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 
@@ -20,6 +20,11 @@ MANAGERS = {
     "hops": {"use_remote_address": True, "xff_num_trusted_hops": 1},
     "inner-hops": {"xff_num_trusted_hops": 1},
     "skip-append": {"use_remote_address": True, "skip_xff_append": True},
+    "internal-edge": {"use_remote_address": True, "internal_address_config": {
+        "cidr_ranges": [{"address_prefix": "127.0.0.0", "prefix_len": 8}, {"address_prefix": "::1", "prefix_len": 128}]}},
+    "internal": {"internal_address_config": {"unix_sockets": True, "cidr_ranges": [{"address_prefix": "10.1.0.0", "prefix_len": 9}]}},
+    "internal-all": {"internal_address_config": {"cidr_ranges": [{"address_prefix": "0.0.0.0"}]}},
+    "trailers": {"http_protocol_options": {"enable_trailers": True}},
     "named": {"via": "gate", "server_name": "mine"},
     "server-if-absent": {"server_header_transformation": "APPEND_IF_ABSENT"},
     "server-pass": {"server_header_transformation": "PASS_THROUGH"},
@@ -50,7 +55,8 @@ EDITS = {
 
 
 def listener(name, port):
-    fields = http_listener(port, [route()], name=name, delayed_close_timeout="0.05s", **MANAGERS[name])
+    to = "trailing" if name == "trailers" else "origin"
+    fields = http_listener(port, [route(to)], name=name, delayed_close_timeout="0.05s", **MANAGERS[name])
     manager = fields["filter_chains"][0]["filters"][0]["typed_config"]
     if name.startswith("edits"):
         config = manager["route_config"]
@@ -86,7 +92,10 @@ CASES = [
     *(Case(f"{name}: from outside", name, request(*FOREIGN, *ENVOYS))
       for name in ("default", "edge", "hops", "inner-hops", "skip-append", "ids", "no-ids", "agent", "no-envoy")),
     *(Case(f"{name}: from inside", name, request(*INTERNAL, *ENVOYS))
-      for name in ("default", "edge", "hops", "inner-hops", "ids", "no-ids", "agent")),
+      for name in ("default", "edge", "hops", "inner-hops", "ids", "no-ids", "agent", "internal-edge", "internal", "internal-all")),
+    *(Case(f"{name}: {address}", name, request(f"x-forwarded-for: {address}", "x-request-id: mine", *ENVOYS))
+      for name in ("internal-edge", "internal", "internal-all") for address in ("10.127.0.1", "10.128.0.1", "8.8.8.8", "::1", "127.0.0.1")),
+    Case("internal-edge: nobody before", "internal-edge", request(*ENVOYS)),
     *(Case(f"{name}: a chain of proxies", name, request("x-forwarded-for: 1.1.1.1, 2.2.2.2", "x-forwarded-for: 10.1.1.1",
                                                         "x-forwarded-proto: https"))
       for name in ("default", "edge", "hops", "inner-hops", "skip-append")),
@@ -96,6 +105,13 @@ CASES = [
       ("default", "named", "server-if-absent", "server-pass", "no-envoy", "edits")),
     Case("hop by hop", "default", request("connection: keep-alive, x-drop", "x-drop: 1", "keep-alive: timeout=5", "te: trailers",
                                           "proxy-connection: keep-alive", "x-keep: 1")),
+    *(Case(f"te: {te}", "default", request(*(f"te: {line}" for line in te.split(" and ")))) for te in (
+        "gzip, trailers", "Trailers", "trailers;q=0.5", "gzip", "gzip and trailers", "trailers and trailers")),
+    Case("te that Connection lists", "default", request("te: trailers", "connection: te")),
+    *(Case(f"trailer {field}", "trailers", request("transfer-encoding: chunked", method="POST") +
+           f"3\r\nabc\r\n0\r\n{field}: 1\r\nx-mine: 2\r\n\r\n".encode()) for field in (
+        "x-sum", "x-envoy-mine", "x-forwarded-mine", "x-envoy-internal", "x_forwarded_for", "x-forwarded-for", "x-request-id")),
+    Case("two lines of forwarded for, one empty", "default", request("x-forwarded-for:", "x-forwarded-for: 8.8.8.8")),
     Case("nominated framing", "default", request("connection: host, content-length, transfer-encoding, x-forwarded-for",
                                                  "content-length: 0")),
     Case("response hop by hop", "default", request(target="/hop")),
@@ -133,7 +149,8 @@ def origin(module_origin):
 
 def configuration(origin):
     ports = {name: harness.free_port() for name in MANAGERS}
-    return ports, [listener(name, port) for name, port in ports.items()], [cluster("origin", origin.port)]
+    return ports, [listener(name, port) for name, port in ports.items()], [
+        cluster("origin", origin.port), cluster("trailing", origin.port, **upstream_http(enable_trailers=True))]
 
 
 @pytest.fixture(scope="module")

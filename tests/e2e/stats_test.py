@@ -63,7 +63,7 @@ def stats_of(running, ports):
         for listener, port in ports.items():
             name = name.replace(str(port), f"<{listener}>")
         name = re.sub(r"worker_\d+|main_thread", "<worker>", name)
-        if name.startswith(GROUPS) and not LATE.search(name):
+        if name.startswith(GROUPS):
             found[name] = int(value) if value.isdigit() else None
     return found
 
@@ -104,8 +104,8 @@ ROUTES = [
 UNSTEADY = re.compile(r"bytes|server\.(memory|uptime|version|parent|total_conn|hot_restart|concurrency|dropped|compilation|seconds|stats_recent)"
                       r"|flow_control|update_|worker|http\.admin|listener\.admin|hot_restart|cluster_manager|listener_manager"
                       r"|delayed_close_timeout")
-# Histograms that appear with their first merge, five seconds after the start in either program.
-LATE = re.compile(r"upstream_rq_time$")
+# Statistics are flushed every five seconds in either program, and histograms of requests appear with that.
+FLUSH_SECONDS = 5
 
 
 @pytest.mark.skipif(not peers.envoy_path(), reason="Envoy is not installed")
@@ -120,6 +120,7 @@ def test_names_and_values_are_envoys(envoy, proxy, upstream, golden):
                      tcp_listener(ports["tcp-dead"], "dead", name="tcp-dead")]
         running = start(listeners, [cluster("origin", server.port), cluster("dead", dead)])
         stir(running, ports)
+        time.sleep(FLUSH_SECONDS + 0.5)
         seen[who] = stats_of(running, ports)
     theirs, ours = seen["envoy"], seen["ringside"]
     values = {name: {"envoy": theirs[name], "ringside": ours[name]} for name in theirs.keys() & ours.keys()
@@ -245,10 +246,25 @@ def test_histograms_count_every_request(counted):
         for _ in range(25):
             client.sendall(get())
             receive_response(client)
-    # Histograms are merged when statistics are flushed, every five seconds, as in Envoy.
+    # Histograms are merged when statistics are flushed: test_histograms_wait_for_the_flush shows that Envoy does the same.
     for line in ('envoy_http_downstream_rq_time_count{envoy_http_conn_manager_prefix="http"} 25',
                  'envoy_cluster_upstream_rq_time_count{envoy_cluster_name="origin"} 25'):
         harness.wait_until(lambda: line in stats.running.admin("/stats/prometheus")[1], line)  # noqa: B023
+
+
+@pytest.mark.skipif(not peers.envoy_path(), reason="Envoy is not installed")
+def test_histograms_wait_for_the_flush(envoy, proxy, upstream):
+    """Counters are there at once, the histograms of the same requests only when statistics are flushed: in both programs."""
+    server = upstream(answering(answer))
+    for start in (envoy, proxy):
+        port = harness.free_port()
+        running = start([http_listener(port, [route()])], [cluster("origin", server.port)])
+        histogram = 'envoy_cluster_upstream_rq_time_count{envoy_cluster_name="origin"} '
+        exchange(port, get("/", CLOSE))
+        _, page = running.admin("/stats/prometheus")
+        assert 'envoy_cluster_upstream_rq_total{envoy_cluster_name="origin"} 1\n' in page
+        assert f"{histogram}1\n" not in page, "it has just started: the first flush is five seconds away"
+        harness.wait_until(lambda: f"{histogram}1\n" in running.admin("/stats/prometheus")[1], "the flush")  # noqa: B023
 
 
 def test_counters_can_be_reset(counted):

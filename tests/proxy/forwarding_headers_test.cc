@@ -113,6 +113,14 @@ TEST(ForwardingHeadersTest, SeveralLinesAreOneList) {
   EXPECT_EQ(message.count("x-forwarded-for"), 1u);
 }
 
+// Also where nothing is added to them.
+TEST(ForwardingHeadersTest, SeveralLinesAreOneListBehindAProxyOfOurs) {
+  Message message(Fields{{"x-forwarded-for", "1.2.3.4, 2.3.4.5"}, {"x", "y"}, {"x-forwarded-for", "5.6.7.8"}});
+  EXPECT_EQ(message.request({}).address.ip_text(), "5.6.7.8");
+  EXPECT_EQ(message.value("x-forwarded-for"), "1.2.3.4, 2.3.4.5,5.6.7.8");
+  EXPECT_EQ(message.count("x-forwarded-for"), 1u);
+}
+
 TEST(ForwardingHeadersTest, BehindAProxyOfOurs) {
   Message message(Fields{{"x-forwarded-for", "8.8.8.8, 1.2.3.4"}});
   const ClientFacts client = message.request({});
@@ -155,6 +163,18 @@ TEST(ForwardingHeadersTest, NobodyIsInternalByDefault) {
   }
   Message forwarded(Fields{{"x-forwarded-for", "10.1.1.1"}});
   EXPECT_FALSE(forwarded.request({}).is_internal);
+}
+
+TEST(ForwardingHeadersTest, UnixSocketsAreInternalWhenToldSo) {
+  for (const bool told : {false, true}) {
+    HttpManagerSpec spec = edge();
+    spec.internal_unix_sockets = told;
+    Message unix_socket;
+    EXPECT_EQ(unix_socket.request(spec, "").is_internal, told);
+    EXPECT_EQ(unix_socket.value("x-envoy-internal"), told ? "true" : "(none)");
+    Message other;
+    EXPECT_FALSE(other.request(spec, "127.0.0.1").is_internal);
+  }
 }
 
 TEST(ForwardingHeadersTest, InternalIsOneHopFromAKnownRange) {
