@@ -143,6 +143,11 @@ void TcpTransport::finish() {
   if (!send_.in_flight()) worker_.flush_later(*this);
 }
 
+void TcpTransport::finish_and_close() {
+  closes_ = true;
+  finish();
+}
+
 void TcpTransport::on_flush() {
   if (closing_) return join();
   if (send_.in_flight()) return;
@@ -151,6 +156,7 @@ void TcpTransport::on_flush() {
     worker_.ring().send(send_, fd_, out_, all && !finishing_ ? Wake::lazy : Wake::prompt);
     return;
   }
+  if (closes_) return close({});
   if (finishing_ && !finished_) {
     finished_ = true;
     worker_.ring().shutdown_write(fd_);

@@ -23,6 +23,7 @@ class TcpTransport final : public Transport, private Flushable {
   void start(TransportUser& user, size_t credit_bytes) override;
   void send(Slice bytes) override;
   void finish() override;
+  void finish_and_close() override;
   void grant(size_t bytes) override;
   void expect(size_t bytes) override;
   void relay(size_t bytes) override;
@@ -63,6 +64,7 @@ class TcpTransport final : public Transport, private Flushable {
   bool ended_ : 1 = false;       // FIN received
   bool finishing_ : 1 = false;   // FIN wanted
   bool finished_ : 1 = false;    // FIN sent
+  bool closes_ : 1 = false;      // and the connection closed
   bool closing_ : 1 = false;
   bool closed_ : 1 = false;
   bool hungry_ : 1 = false;

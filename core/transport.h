@@ -32,6 +32,8 @@ class Transport {
   virtual void send(Slice bytes) = 0;
   // FIN when everything given to send() has gone.
   virtual void finish() = 0;
+  // The same, and closes then, for a peer that will send nothing more: what it still sent would turn its answer into a reset.
+  virtual void finish_and_close() = 0;
   // So many delivered bytes were consumed: as many more may be delivered.
   virtual void grant(size_t bytes) = 0;
   // At least so many bytes are to come: lets a bulk transfer begin in large blocks.

@@ -207,7 +207,8 @@ void Session::linger() {
   phase_ = Phase::lingering;
   left_ = !ended_;
   since_ = worker_.now();
-  transport_->finish();
+  if (codec_.client_is_done()) transport_->finish_and_close();
+  else transport_->finish();
   if (ended_ && transport_->unsent_bytes() == 0) return close({});
   arm_until(next_deadline());
 }

@@ -104,6 +104,7 @@ class H1Codec : public Stream {
   bool response_begun_ : 1 = false;  // server: a final head was written; client: a byte of the response came
   bool http10_peer_ : 1 = false;
   bool head_request_ : 1 = false;
+  bool client_is_done_ : 1 = false;  // server: the client announced that its request is the last
   bool cr_skipped_ : 1 = false;  // server: of one empty line in front of the request line
   bool crlf_skipped_ : 1 = false;
 

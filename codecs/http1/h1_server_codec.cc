@@ -20,6 +20,7 @@ void H1ServerCodec::on_head() {
   H1Failure failure;
   if (!check_request_head(parser_.head(), limits_, meaning, failure)) return fail(failure);
   persistent_ = meaning.persistent;
+  client_is_done_ = !persistent_ && meaning.framing == H1Framing::none && !meaning.upgrade;
   http10_peer_ = meaning.version == HttpVersion::http10;
   head_request_ = meaning.method == "HEAD";
   out_ = Out::head;

@@ -16,6 +16,8 @@ class H1ServerCodec final : public H1Codec {
   void resume();
   // The client sent FIN. A complete request still gets its answer, which is the last; in the middle of one it is an error.
   void on_end();
+  // The request now answered was the last: its client said so, and it had no body that could end in a stray line end.
+  bool client_is_done() const { return client_is_done_ && idle() && held_bytes() == 0; }
   // The next response head says "connection: close" and the connection ends with it.
   void drain() { draining_ = true; }
   // A complete response to something that never became a request; for on_codec_error and timeouts. Writes nothing when a
