@@ -17,8 +17,7 @@ class AdminSession final : public Retired,
                            public Link<AdminSession>,
                            private TransportUser,
                            private CodecSink,
-                           private CodecUser,
-                           private Flushable {
+                           private CodecUser {
  public:
   // Takes over the accepted socket.
   AdminSession(AdminServer& server, int fd);

@@ -111,7 +111,7 @@ class Slice {
   uint32_t size_ = 0;
 };
 
-// A queue of slices. Two live inside the object (a head and a body); more go to the heap and come back when it empties.
+// A queue of slices. An empty one holds no memory; a short one holds a row of slots that its thread keeps for the next.
 class Buffer {
  public:
   Buffer() = default;
@@ -119,12 +119,12 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;
-  ~Buffer();
+  ~Buffer() { clear(); }
 
   size_t size_bytes() const { return size_bytes_; }
   bool empty() const { return count_ == 0; }
   size_t slice_count() const { return count_; }
-  const Slice& slice(size_t index) const { return slots()[(first_ + index) & (capacity_ - 1)]; }
+  const Slice& slice(size_t index) const { return slots_[(first_ + index) & (capacity_ - 1)]; }
   // Empty slices are dropped; a slice that continues the last one is merged with it.
   void append(Slice piece);
   // Drops `bytes` from the front.
@@ -133,16 +133,12 @@ class Buffer {
   void clear();
 
  private:
-  static constexpr uint32_t inline_slots = 2;
-  Slice* slots() { return heap_ != nullptr ? heap_ : reinterpret_cast<Slice*>(inline_); }
-  const Slice* slots() const { return heap_ != nullptr ? heap_ : reinterpret_cast<const Slice*>(inline_); }
   void grow();
   void drop_first();
 
-  alignas(Slice) unsigned char inline_[inline_slots * sizeof(Slice)];
-  Slice* heap_ = nullptr;
+  Slice* slots_ = nullptr;
   size_t size_bytes_ = 0;
-  uint32_t capacity_ = inline_slots;  // a power of two
+  uint32_t capacity_ = 0;  // a power of two
   uint32_t first_ = 0;
   uint32_t count_ = 0;
 };

@@ -12,7 +12,7 @@ inline constexpr uint32_t send_pieces_max = 64;  // iovecs of one gathered send
 
 // Receive blocks, one pool per worker. A pool grows by a step when it is empty and gives the surplus back when it is idle.
 inline constexpr uint32_t small_block_bytes = 4096;
-inline constexpr uint32_t small_blocks_kept = 256;
+inline constexpr uint32_t small_blocks_kept = 64;
 inline constexpr uint32_t small_blocks_step = 64;
 inline constexpr uint32_t small_blocks_max = 32768;  // in the kernel's ring at most
 inline constexpr uint32_t large_block_bytes = 256 * 1024;

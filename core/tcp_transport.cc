@@ -5,6 +5,10 @@
 #include "core/limits.h"
 
 namespace ringside {
+namespace {
+constexpr size_t credit_bytes_most = 1U << 30;
+constexpr uint32_t relay_all = UINT32_MAX;
+}  // namespace
 
 TcpTransport::TcpTransport(Worker& worker, int fd) : worker_(worker), fd_(fd) {}
 
@@ -18,7 +22,7 @@ Address TcpTransport::peer_address() const { return worker_.ring().peer_address(
 
 void TcpTransport::start(TransportUser& user, size_t credit_bytes) {
   user_ = &user;
-  credit_bytes_ = window_bytes_ = static_cast<int64_t>(credit_bytes);
+  credit_bytes_ = window_bytes_ = static_cast<int32_t>(std::min<size_t>(credit_bytes, credit_bytes_most));
   arm_receive();
 }
 
@@ -30,7 +34,7 @@ bool TcpTransport::may_receive() const {
   return credit_bytes_ > 0 && window_bytes_ - credit_bytes_ < held_bytes_max();
 }
 
-int64_t TcpTransport::held_bytes_max() const {
+int32_t TcpTransport::held_bytes_max() const {
   if (mode_ == ReceiveMode::multishot) return limits::multishot_held_bytes_max;
   return pipes() ? limits::piped_held_bytes_max : window_bytes_;
 }
@@ -44,7 +48,7 @@ void TcpTransport::arm_receive() {
   cancelling_ = false;
   if (mode_ == ReceiveMode::multishot) return worker_.ring().receive_multishot(receive_, fd_);
   if (pipes())
-    return worker_.ring().receive_piped(receive_, fd_, std::min(relay_bytes_, static_cast<size_t>(credit_bytes_)));
+    return worker_.ring().receive_piped(receive_, fd_, std::min(relay_bytes_, static_cast<uint32_t>(credit_bytes_)));
   worker_.ring().receive_once(receive_, fd_, small_next_ ? ReceiveSize::small : ReceiveSize::large);
 }
 
@@ -74,8 +78,8 @@ void TcpTransport::on_receive(Cqe cqe) {
 
 void TcpTransport::received(Slice bytes) {
   const size_t size = bytes.size();
-  credit_bytes_ -= static_cast<int64_t>(size);
-  relay_bytes_ -= std::min(relay_bytes_, size);
+  credit_bytes_ -= static_cast<int32_t>(size);
+  if (relay_bytes_ != relay_all) relay_bytes_ -= std::min(relay_bytes_, static_cast<uint32_t>(size));
   // A connection with one large body will have another, whose head must not bring half of it into memory.
   if (relays_)
     small_next_ = bytes.piped() || size >= limits::piped_bytes_min || (small_next_ && size < limits::small_block_bytes);
@@ -116,15 +120,15 @@ void TcpTransport::expect(size_t bytes) {
 }
 
 void TcpTransport::relay(size_t bytes) {
-  relay_bytes_ = bytes;
+  relay_bytes_ = static_cast<uint32_t>(std::min<size_t>(bytes, relay_all));
   relays_ = true;
 }
 
 void TcpTransport::grant(size_t bytes) {
-  credit_bytes_ += static_cast<int64_t>(bytes);
+  credit_bytes_ += static_cast<int32_t>(bytes);
   // Re-armed at half the window, so that a slow reader does not make us arm and cancel for every send.
   if (!receive_.in_flight() && !ended_ && !closing_ && user_ != nullptr && hungry_) {
-    const int64_t span = std::min(window_bytes_, held_bytes_max());
+    const int32_t span = std::min(window_bytes_, held_bytes_max());
     if (window_bytes_ - credit_bytes_ <= span / 2) arm_receive();
   }
 }

@@ -43,7 +43,7 @@ class TcpTransport final : public Transport, private Flushable {
   void choose_mode(size_t bytes);
   void arm_receive();
   bool may_receive() const;
-  int64_t held_bytes_max() const;
+  int32_t held_bytes_max() const;
   bool pipes() const;
   void set_hungry(bool hungry);
   void join();
@@ -53,9 +53,9 @@ class TcpTransport final : public Transport, private Flushable {
   Buffer out_;
   OpFor<TcpTransport, &TcpTransport::on_receive> receive_{*this};
   OpFor<TcpTransport, &TcpTransport::on_send> send_{*this};
-  int64_t credit_bytes_ = 0;    // may still be delivered; below zero when a multishot overran
-  int64_t window_bytes_ = 0;    // the credit given at the start
-  size_t relay_bytes_ = 0;      // of what comes next: nobody will look at them
+  int32_t credit_bytes_ = 0;    // may still be delivered; below zero when a multishot overran
+  int32_t window_bytes_ = 0;    // the credit given at the start
+  uint32_t relay_bytes_ = 0;    // of what comes next: nobody will look at them; relay_all: of all that ever comes
   Error close_reason_{};
   int fd_;
   ReceiveMode mode_ = ReceiveMode::multishot;

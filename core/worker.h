@@ -12,14 +12,6 @@
 
 namespace ringside {
 
-// Something that ends at the end of a turn, when no handler stands on it any more.
-class Retired : public Link<Retired> {
- public:
-  virtual ~Retired() { unlink(); }
-  // The worker's last word. Objects that live in a slab go back to it.
-  virtual void on_retired() { delete this; }
-};
-
 // Something with work to do once, after the handlers of this turn and before the next wait: a transport with output, say.
 struct FlushTag {};
 class Flushable : public Link<FlushTag> {
@@ -28,6 +20,15 @@ class Flushable : public Link<FlushTag> {
 
  protected:
   ~Flushable() { unlink(); }
+};
+
+// Something that ends at the end of a turn, when no handler stands on it any more. What it still wanted to flush is forgotten.
+class Retired : public Flushable {
+ public:
+  virtual ~Retired() = default;
+  // The worker's last word. Objects that live in a slab go back to it.
+  virtual void on_retired() { delete this; }
+  void on_flush() override {}
 };
 
 class Worker {
@@ -49,7 +50,10 @@ class Worker {
   void arm(Timer& timer, Duration from_now) { timers_.arm(timer, ring_.now() + from_now); }
 
   // Calls object.on_retired() at the end of the turn.
-  void retire(Retired& object) { retired_.push_back(object); }
+  void retire(Retired& object) {
+    object.Link<FlushTag>::unlink();
+    retired_.push_back(object);
+  }
   // Calls on_flush() before the next wait; again only when asked again.
   void flush_later(Flushable& item) {
     if (!item.linked()) flushes_.push_back(item);
@@ -79,7 +83,7 @@ class Worker {
   ArenaPool arenas_;
   Mailbox mailbox_;
   List<Flushable, FlushTag> flushes_;
-  List<Retired, Retired> retired_;
+  List<Retired, FlushTag> retired_;
   bool stopping_ = false;
   OpFor<Worker, &Worker::on_mail> mail_{*this};
 };

@@ -15,10 +15,9 @@ namespace ringside {
 
 Session::Session(LiveListener& listener, int fd)
     : listener_(listener),
-      worker_(listener.worker()),
-      transport_(std::make_unique<TcpTransport>(worker_, fd)),
+      transport_(std::make_unique<TcpTransport>(listener.worker(), fd)),
       codec_(*this, *this, listener.http().h1_limits(), listener.shard().h1_scratch()),
-      started_(worker_.now()),
+      started_(listener.worker().now()),
       since_(started_),
       id_(listener.shard().next_connection_id()) {
   const Address peer = transport_->peer_address();
@@ -26,6 +25,8 @@ Session::Session(LiveListener& listener, int fd)
 }
 
 Session::~Session() = default;
+
+Worker& Session::worker() const { return listener_.worker(); }
 
 Address Session::peer_address() const {
   if (peer_.sin6_family == AF_UNSPEC) return {};
@@ -75,9 +76,9 @@ void Session::on_sent(size_t bytes) {
   listener_.http_stats().inc(HttpStat::downstream_cx_tx_bytes_total, bytes);
   codec_.on_sent(bytes);
   if (phase_ == Phase::serving && exchange_ == nullptr && (waiting_ != nullptr || codec_.held_bytes() > 0) && !crowded())
-    worker_.flush_later(*this);
+    worker().flush_later(*this);
   if (phase_ != Phase::lingering) return;
-  since_ = worker_.now();
+  since_ = worker().now();
   if (transport_->unsent_bytes() > 0) return;
   if (ended_) return close({});
   arm_until(next_deadline());
@@ -100,8 +101,8 @@ void Session::end_of_input() {
 
 void Session::on_grant(size_t wire_bytes) { transport_->grant(wire_bytes); }
 void Session::write(Slice bytes) { transport_->send(std::move(bytes)); }
-char* Session::reserve(size_t bytes) { return worker_.output().reserve(bytes); }
-void Session::commit(size_t bytes) { transport_->send(worker_.output().commit(bytes)); }
+char* Session::reserve(size_t bytes) { return worker().output().reserve(bytes); }
+void Session::commit(size_t bytes) { transport_->send(worker().output().commit(bytes)); }
 
 // --- exchanges ---------------------------------------------------------------------------------------------------------
 
@@ -119,7 +120,7 @@ StreamUser& Session::on_stream(Stream& stream) {
 
 void Session::on_exchange_end(ExchangeEnd how) {
   exchange_ = nullptr;
-  since_ = worker_.now();
+  since_ = worker().now();
   if (how == ExchangeEnd::abort) {
     if (phase_ != Phase::closing) transport_->abort({ErrorCode::cancelled, Origin::local, Retry::never, "exchange aborted"});
     return close({ErrorCode::cancelled, Origin::local, Retry::never, "exchange aborted"});
@@ -130,7 +131,7 @@ void Session::on_exchange_end(ExchangeEnd how) {
 void Session::on_idle() {
   if (phase_ != Phase::serving) return;
   if (draining_ || (!codec_.reusable() && waiting_ == nullptr)) return linger();
-  if ((codec_.held_bytes() > 0 || waiting_ != nullptr) && !crowded()) worker_.flush_later(*this);
+  if ((codec_.held_bytes() > 0 || waiting_ != nullptr) && !crowded()) worker().flush_later(*this);
 }
 
 void Session::on_flush() {
@@ -158,7 +159,7 @@ void Session::on_codec_error(Error why, uint16_t status) {
 
 // An answer to something that never became a request, or whose body is none.
 void Session::refuse(Error why, uint16_t status) {
-  Arena arena(worker_.arenas());
+  Arena arena(worker().arenas());
   const Head& head = make_refusal(arena, why, status);
   if (exchange_ != nullptr)
     exchange_->on_refused(head, why);
@@ -177,7 +178,7 @@ Head& Session::make_refusal(Arena& arena, Error why, uint16_t status) {
   head.fields.add(HeaderId::content_length, {digits, static_cast<size_t>(end - digits)});
   head.fields.add(HeaderId::content_type, "text/plain");
   const Head no_request(arena);
-  listener_.http().forwarding().on_response(head, no_request, listener_.shard().second_cache(), worker_.ring().wall_now());
+  listener_.http().forwarding().on_response(head, no_request, listener_.shard().second_cache(), worker().ring().wall_now());
   return head;
 }
 
@@ -195,7 +196,7 @@ void Session::drain() {
   codec_.drain();
   // An idle connection may have a request on its way: it is answered if it comes within drain_timeout.
   if (exchange_ == nullptr && phase_ == Phase::serving) {
-    since_ = worker_.now();
+    since_ = worker().now();
     arm_until(next_deadline());
   }
 }
@@ -206,7 +207,7 @@ void Session::linger() {
   if (phase_ != Phase::serving) return;
   phase_ = Phase::lingering;
   left_ = !ended_;
-  since_ = worker_.now();
+  since_ = worker().now();
   if (codec_.client_is_done()) transport_->finish_and_close();
   else transport_->finish();
   if (ended_ && transport_->unsent_bytes() == 0) return close({});
@@ -237,11 +238,11 @@ void Session::on_closed(Error why) {
     note_cut_head();
   }
   exchange_ = nullptr;
-  listener_.on_session_closed({.lived = worker_.now() - started_,
+  listener_.on_session_closed({.lived = worker().now() - started_,
                                .by_client = !left_,
                                .cut_an_exchange = cut_});
   Link<Session>::unlink();
-  worker_.retire(*this);
+  worker().retire(*this);
 }
 
 // --- time --------------------------------------------------------------------------------------------------------------
@@ -251,7 +252,7 @@ void Session::watch_head() {
   const bool started = codec_.head_started();
   if (started == head_started_) return;
   head_started_ = started;
-  since_ = worker_.now();
+  since_ = worker().now();
   if (listener_.http().spec().request_headers_timeout > Duration::zero()) arm_until(next_deadline());
 }
 
@@ -275,10 +276,10 @@ Instant Session::next_deadline() const {
     // Without a timeout of its own, a head that dribbles in is bounded by the idle timeout.
     else if (head_started_ && spec.protocol.idle_timeout > Duration::zero()) deadline = since_ + spec.protocol.idle_timeout;
   } else if (spec.protocol.idle_timeout > Duration::zero()) {
-    deadline = worker_.now() + spec.protocol.idle_timeout;  // look again later
+    deadline = worker().now() + spec.protocol.idle_timeout;  // look again later
   }
   if (spec.protocol.connection_duration_max > Duration::zero())
-    deadline = std::min(deadline, std::max(started_ + spec.protocol.connection_duration_max, worker_.now()));
+    deadline = std::min(deadline, std::max(started_ + spec.protocol.connection_duration_max, worker().now()));
   return deadline;
 }
 
@@ -286,12 +287,12 @@ Instant Session::next_deadline() const {
 void Session::arm_until(Instant deadline) {
   if (deadline == Instant::max()) return;
   if (timer_.armed() && timer_.deadline() <= deadline) return;
-  worker_.timers().arm(timer_, deadline);
+  worker().timers().arm(timer_, deadline);
 }
 
 void Session::on_timer() {
   const HttpManagerSpec& spec = listener_.http().spec();
-  const Instant now = worker_.now();
+  const Instant now = worker().now();
   if (phase_ == Phase::lingering) {
     if (next_deadline() > now) return arm_until(next_deadline());
     listener_.http_stats().inc(HttpStat::downstream_cx_delayed_close_timeout);

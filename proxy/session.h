@@ -18,8 +18,7 @@ class Session final : public Retired,
                       public Link<Session>,
                       private TransportUser,
                       private CodecSink,
-                      private CodecUser,
-                      private Flushable {
+                      private CodecUser {
  public:
   // Takes over the accepted socket.
   Session(LiveListener& listener, int fd);
@@ -27,7 +26,7 @@ class Session final : public Retired,
   void start();
 
   LiveListener& listener() { return listener_; }
-  Worker& worker() { return worker_; }
+  Worker& worker() const;
   Address peer_address() const;
   Address local_address() const;
   uint64_t id() const { return id_; }
@@ -59,7 +58,7 @@ class Session final : public Retired,
   void on_codec_error(Error why, uint16_t status) override;
   void on_idle() override;
   void on_grant(size_t wire_bytes) override;
-  // Flushable: pipelined bytes are parsed here, outside of any codec call.
+  // Retired: pipelined bytes are parsed here, outside of any codec call.
   void on_flush() override;
 
   void on_timer();
@@ -76,7 +75,6 @@ class Session final : public Retired,
   void note_cut_head();
 
   LiveListener& listener_;
-  Worker& worker_;
   std::unique_ptr<Transport> transport_;
   Exchange* exchange_ = nullptr;
   std::unique_ptr<Buffer> waiting_;  // input that comes while too much output waits
