@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "codecs/http1/h1_text.h"
+#include "codecs/http_text.h"
 #include "codecs/http1/h1_writer.h"
 #include "core/check.h"
 
@@ -119,7 +119,7 @@ void H1ServerCodec::send_error(uint16_t status, std::string_view text) {
   const std::string_view reason = status_reason(status);
   constexpr std::string_view rest = "\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n";
   char* const begin = sink_.reserve(64 + reason.size() + rest.size() + text.size());
-  char* out = h1::put(begin, "HTTP/1.1 ");
+  char* out = http::put(begin, "HTTP/1.1 ");
   const auto put_number = [&out](uint64_t value) {
     char digits[20];
     size_t count = 0;
@@ -131,11 +131,11 @@ void H1ServerCodec::send_error(uint16_t status, std::string_view text) {
   };
   put_number(status);
   *out++ = ' ';
-  out = h1::put(out, reason);
-  out = h1::put(out, "\r\ncontent-length: ");
+  out = http::put(out, reason);
+  out = http::put(out, "\r\ncontent-length: ");
   put_number(text.size());
-  out = h1::put(out, rest);
-  out = h1::put(out, text);
+  out = http::put(out, rest);
+  out = http::put(out, text);
   const size_t written = static_cast<size_t>(out - begin);
   sink_.commit(written);
   count_out(written);
