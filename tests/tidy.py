@@ -44,6 +44,9 @@ ADAPTERS = {
 REPEATED_NAMES = {"README.md", "CMakeLists.txt", "requirements.txt", "__init__.py"}
 CODE = (".cc", ".h", ".py", ".proto")
 
+# Libraries that are complete and tested, and that the program does not use yet. One that is used must leave this list.
+NOT_WIRED = {"codecs/http2/h2_client_codec.h", "codecs/http2/h2_server_codec.h"}
+
 
 class Tree:
     """The files of a checkout: what git knows and what is new, without what it ignores."""
@@ -244,7 +247,9 @@ def rule_dead_files(tree):
         others = {user for user in users.get(name, ()) if user != own}
         if folder_of(name) in SHIPPED:
             others = {user for user in others if folder_of(user) != "tests"}
-        if not others:
+        if name in NOT_WIRED and any(folder_of(user) in SHIPPED for user in others):
+            yield f"{name}:1: is used now (take it off NOT_WIRED in tests/tidy.py)"
+        if not others and name not in NOT_WIRED:
             yield f"{name}:1: nothing that ships includes it (dead code is read, built and believed)"
     prose = "\n".join(tree.text(name) for name in tree.files if name in ("dev", "CMakeLists.txt", ".ci/run"))
     code = "\n".join(tree.text(name) for name in tree.with_suffix(".py"))
