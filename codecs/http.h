@@ -17,7 +17,8 @@ enum class End : bool { no, yes };
 // Start line and fields of one message. Views live as long as the arena of `fields`.
 // A request has method, authority ("" when the client sent none: the owner refuses that of HTTP/1.1, RFC 9112 3.2), path (origin form, or "*") and scheme ("" when unknown:
 // the owner knows the transport); a response has status. Host is never in `fields`: it is `authority`. Hop-by-hop fields
-// (RFC 9110 7.6.1) and transfer-encoding are removed by the codec, content-length stays, checked.
+// (RFC 9110 7.6.1) and transfer-encoding are removed by the codec, content-length stays, checked. `te: trailers` stays when it came
+// by HTTP/2, and goes out by HTTP/2 only.
 struct Head {
   explicit Head(Arena& arena) : fields(arena) {}
   HttpVersion version = HttpVersion::http11;
@@ -67,7 +68,8 @@ class Stream {
   virtual void send_trailers(const HeaderMap& fields) = 0;
   // So many body bytes of the received message were consumed.
   virtual void grant(size_t body_bytes) = 0;
-  // Abandons both directions; no on_reset follows. HTTP/1: the connection cannot be used again.
+  // Abandons both directions; no on_reset follows. HTTP/1: the connection cannot be used again. HTTP/2: after its End::yes a
+  // server's message still goes out whole.
   virtual void reset(Error why) = 0;
 
  protected:
@@ -97,9 +99,10 @@ class CodecUser {
   virtual void on_codec_error(Error why, uint16_t status) = 0;
   // A message exchange ended on both sides. The codec may be reused at once, unless `reusable()` is false.
   // Outside of any call to a StreamUser, as the last act of decode(), resume() or of the send_* call that ended the exchange.
+  // HTTP/2: a stream ended, in whatever way; also as the last act of on_sent() and of Stream::reset().
   virtual void on_idle() = 0;
   // So many received bytes are done with (heads, framing and discarded bytes at once, body bytes when Stream::grant says so):
-  // the transport may deliver as many more.
+  // the transport may deliver as many more. HTTP/2: all bytes at once, its windows are the credit of bodies.
   virtual void on_grant(size_t wire_bytes) = 0;
 
  protected:

@@ -3,48 +3,11 @@
 #include <cstring>
 
 #include "codecs/ascii.h"
-#include "codecs/http1/h1_text.h"
+#include "codecs/authority.h"
+#include "codecs/http_text.h"
 
 namespace ringside {
 namespace {
-
-// Framing and routing fields in a trailer section are an attempt at something; the others have no meaning there.
-constexpr HeaderIdSet refused_in_trailers =
-    header_ids({HeaderId::content_length, HeaderId::transfer_encoding, HeaderId::host});
-constexpr HeaderIdSet dropped_in_trailers =
-    hop_by_hop_headers | header_ids({HeaderId::authorization,
-                                     HeaderId::cache_control,
-                                     HeaderId::content_encoding,
-                                     HeaderId::content_type,
-                                     HeaderId::cookie,
-                                     HeaderId::expect,
-                                     HeaderId::proxy_authenticate,
-                                     HeaderId::set_cookie,
-                                     HeaderId::trailer,
-                                     HeaderId::x_client_trace_id,
-                                     HeaderId::x_envoy_attempt_count,
-                                     HeaderId::x_envoy_decorator_operation,
-                                     HeaderId::x_envoy_downstream_service_cluster,
-                                     HeaderId::x_envoy_downstream_service_node,
-                                     HeaderId::x_envoy_expected_rq_timeout_ms,
-                                     HeaderId::x_envoy_external_address,
-                                     HeaderId::x_envoy_force_trace,
-                                     HeaderId::x_envoy_immediate_health_check_fail,
-                                     HeaderId::x_envoy_internal,
-                                     HeaderId::x_envoy_ip_tags,
-                                     HeaderId::x_envoy_max_retries,
-                                     HeaderId::x_envoy_original_path,
-                                     HeaderId::x_envoy_overloaded,
-                                     HeaderId::x_envoy_retry_on,
-                                     HeaderId::x_envoy_upstream_rq_per_try_timeout_ms,
-                                     HeaderId::x_envoy_upstream_rq_timeout_ms,
-                                     HeaderId::x_envoy_upstream_service_time,
-                                     HeaderId::x_forwarded_client_cert,
-                                     HeaderId::x_forwarded_for,
-                                     HeaderId::x_forwarded_host,
-                                     HeaderId::x_forwarded_port,
-                                     HeaderId::x_forwarded_proto,
-                                     HeaderId::x_request_id});
 
 // What Connection may list without effect: how a message is framed and routed is not the peer's to delete.
 constexpr HeaderIdSet not_nominable =
@@ -95,7 +58,7 @@ class FieldReader {
       host_ = &line;
     } else if (line.id == HeaderId::content_length) {
       if (length_seen_) return "more than one content-length";
-      if (!h1::parse_content_length(value, length_)) return "invalid content-length";
+      if (!http::parse_content_length(value, length_)) return "invalid content-length";
       length_seen_ = true;
     } else if (line.id == HeaderId::transfer_encoding) {
       if (chunked_ || !equals_any_case(value, "chunked")) return "transfer-encoding is not exactly chunked";
@@ -119,7 +82,7 @@ class FieldReader {
   void keep_trailers_alone(H1Line& line, std::string_view value) {
     while (!te_settled_ && !value.empty()) {
       const size_t comma = value.find(',');
-      const std::string_view coding = h1::trim(value.substr(0, comma));
+      const std::string_view coding = http::trim(value.substr(0, comma));
       value = comma == std::string_view::npos ? std::string_view{} : value.substr(comma + 1);
       if (coding != "trailers") continue;
       line.value = static_cast<uint32_t>(coding.data() - head_.text());
@@ -132,10 +95,10 @@ class FieldReader {
   const char* read_connection(std::string_view value) {
     while (!value.empty()) {
       const size_t comma = value.find(',');
-      const std::string_view option = h1::trim(value.substr(0, comma));
+      const std::string_view option = http::trim(value.substr(0, comma));
       value = comma == std::string_view::npos ? std::string_view{} : value.substr(comma + 1);
       if (option.empty()) continue;
-      if (!h1::is_token(option)) return "invalid connection option";
+      if (!http::is_token(option)) return "invalid connection option";
       if (equals_any_case(option, "close")) {
         close_ = true;
       } else if (equals_any_case(option, "keep-alive")) {
@@ -225,7 +188,7 @@ bool read_request_line(H1Scratch& head, H1Meaning& meaning, H1Failure& failure) 
 bool offers_h2c(std::string_view upgrade) {
   while (!upgrade.empty()) {
     const size_t comma = upgrade.find(',');
-    if (equals_any_case(h1::trim(upgrade.substr(0, comma)), "h2c")) return true;
+    if (equals_any_case(http::trim(upgrade.substr(0, comma)), "h2c")) return true;
     upgrade = comma == std::string_view::npos ? std::string_view{} : upgrade.substr(comma + 1);
   }
   return false;
@@ -235,7 +198,7 @@ bool read_authority(H1Scratch& head, const FieldReader& fields, const H1Limits& 
                     H1Failure& failure) {
   if (fields.host() != nullptr) {
     meaning.authority = head.value(*fields.host());
-    if (!h1::is_authority(meaning.authority)) return refuse(failure, "invalid host");
+    if (!http::is_authority(meaning.authority)) return refuse(failure, "invalid host");
   } else if (meaning.version == HttpVersion::http10) {
     meaning.authority = limits.default_host_for_http_10;
   } else if (!meaning.target.authority.empty()) {

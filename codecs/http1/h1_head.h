@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "codecs/header_rules.h"
 #include "codecs/http.h"
 #include "codecs/http1/h1_parser.h"
 #include "codecs/http1/h1_target.h"
@@ -10,21 +11,6 @@
 namespace ringside {
 
 enum class H1Framing : uint8_t { none, length, chunked, until_close };
-
-// A set of well-known names.
-using HeaderIdSet = uint64_t;
-constexpr HeaderIdSet header_ids(std::initializer_list<HeaderId> ids) {
-  HeaderIdSet set = 0;
-  for (const HeaderId id : ids) set |= HeaderIdSet{1} << static_cast<uint8_t>(id);
-  return set;
-}
-constexpr bool contains(HeaderIdSet set, HeaderId id) { return (set >> static_cast<uint8_t>(id) & 1) != 0; }
-
-// About this connection or this hop only (RFC 9110 7.6.1): never forwarded, in neither direction, but for "te: trailers". Trailer
-// stays only where trailers do.
-inline constexpr HeaderIdSet hop_by_hop_headers =
-    header_ids({HeaderId::connection, HeaderId::keep_alive, HeaderId::proxy_connection, HeaderId::te,
-                HeaderId::transfer_encoding, HeaderId::upgrade, HeaderId::http2_settings});
 
 // Views point into the scratch text, or are static.
 struct H1Meaning {

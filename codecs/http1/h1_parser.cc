@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "codecs/http1/h1_text.h"
+#include "codecs/http_text.h"
 #include "core/check.h"
 
 namespace ringside {
@@ -180,7 +180,7 @@ H1Failure from_llhttp(const llhttp_t& parser, H1Part part) {
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
 const char* check_unknown_name(H1Line& line, std::string_view name, const H1Limits& limits) {
-  if (!h1::is_token(name)) return "invalid character in a field name";
+  if (!http::is_token(name)) return "invalid character in a field name";
   if (limits.underscore == H1Underscore::allow || name.find('_') == std::string_view::npos) return nullptr;
   if (limits.underscore == H1Underscore::reject) return "field name with an underscore";
   line.dropped = true;
@@ -201,7 +201,7 @@ bool check_lines(H1Scratch& head, H1Part part, const H1Limits& limits, H1Failure
   const uint32_t fields_end = size - 2;
   // One CR and one LF for each line, as the loop below finds them: any further control character is somewhere inside.
   const size_t line_count = lines.size() + (part == H1Part::trailers ? 1 : 2);
-  if (!h1::has_controls(text, size, 2 * line_count)) return refuse("control character or line end inside of a line");
+  if (!http::has_controls(text, size, 2 * line_count)) return refuse("control character or line end inside of a line");
   uint32_t begin = lines.empty() ? fields_end : lines.front().name;
   if (part == H1Part::trailers ? begin != 0 : !ends_line(begin)) return refuse("line does not end in CRLF");
   const H1Line* const past_last = lines.data() + lines.size();

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "codecs/http1/h1_text.h"
+#include "codecs/http_text.h"
 #include "codecs/http1/h1_writer.h"
 #include "core/check.h"
 
@@ -121,7 +121,7 @@ void H1ServerCodec::send_error(const Head& head, std::string_view body) {
   const size_t head_bytes = write_response_head(sink_, head, survey_fields(head.fields), plan);
   if (head_bytes == 0) return;
   char* const out = sink_.reserve(body.size());
-  sink_.commit(static_cast<size_t>(h1::put(out, body) - out));
+  sink_.commit(static_cast<size_t>(http::put(out, body) - out));
   count_out(head_bytes + body.size());
 }
 

@@ -1,12 +1,8 @@
 #pragma once
-// Request targets (RFC 9112 3.2) and Host (RFC 9110 7.2).
+// Request targets (RFC 9112 3.2).
 #include <string_view>
 
 namespace ringside::h1 {
-
-// uri-host [":" port], stricter than RFC 3986: letters, digits and "-._~", or an IPv6 address in brackets; a port of 1 to
-// 65535. No userinfo, no percent-encoding, no zone.
-bool is_authority(std::string_view text);
 
 struct Target {
   std::string_view scheme;     // "http" or "https" for the absolute form

@@ -2,12 +2,12 @@
 
 #include <cstring>
 
-#include "codecs/http1/h1_text.h"
+#include "codecs/http_text.h"
 
 namespace ringside {
 namespace {
 
-using h1::put;
+using http::put;
 
 // Smaller pieces are copied beside their framing: one piece to send instead of three.
 constexpr size_t chunk_copy_max = 256;
@@ -48,7 +48,7 @@ bool goes_on(const HeaderField& field, Section section) {
 char* put_fields(char* out, const HeaderMap& fields, Section section, HeaderIdSet left_out, size_t& lines) {
   for (const HeaderField& field : fields) {
     if (contains(left_out, field.id()) && !goes_on(field, section)) continue;
-    if (field.id() == HeaderId::other && !h1::is_token(field.name())) return nullptr;
+    if (field.id() == HeaderId::other && !http::is_token(field.name())) return nullptr;
     out = put_field(out, field.name(), field.value());
     ++lines;
   }
@@ -81,7 +81,7 @@ size_t finish_head(CodecSink& sink, char* begin, char* out, size_t lines, const 
   out = put_fields(out, head.fields, Section::head, left_out, lines);
   if (out != nullptr) out = put_plan(out, plan, lines);
   const size_t size = out != nullptr ? static_cast<size_t>(out - begin) : 0;
-  if (out == nullptr || !h1::has_controls(begin, size, 2 * (lines + 1))) return 0;
+  if (out == nullptr || !http::has_controls(begin, size, 2 * (lines + 1))) return 0;
   sink.commit(size);
   return size;
 }
@@ -105,7 +105,7 @@ H1Fields survey_fields(const HeaderMap& fields) {
     found.bytes += field.name().size() + field.value().size() + 4;
     if (field.id() != HeaderId::content_length) continue;
     uint64_t length = 0;
-    found.wrong_length = found.length.has_value() || !h1::parse_content_length(field.value(), length);
+    found.wrong_length = found.length.has_value() || !http::parse_content_length(field.value(), length);
     if (found.wrong_length) return found;
     found.length = length;
   }
@@ -113,8 +113,8 @@ H1Fields survey_fields(const HeaderMap& fields) {
 }
 
 size_t write_request_head(CodecSink& sink, const Head& head, const H1Fields& fields, const H1HeadPlan& plan) {
-  const bool good_path = (head.path.starts_with('/') || head.path == "*") && h1::is_visible(head.path);
-  if (!good_path || !h1::is_token(head.method) || !h1::is_visible(head.authority)) return 0;
+  const bool good_path = (head.path.starts_with('/') || head.path == "*") && http::is_visible(head.path);
+  if (!good_path || !http::is_token(head.method) || !http::is_visible(head.authority)) return 0;
   constexpr std::string_view version = " HTTP/1.1\r\nhost: ";
   const size_t room = head.method.size() + 1 + head.path.size() + version.size() + head.authority.size() + crlf.size() +
                       fields.bytes + plan_bytes_max;
@@ -176,7 +176,7 @@ size_t write_trailers(CodecSink& sink, const HeaderMap& fields) {
   out = put_fields(out, fields, Section::trailers, not_in_trailers, lines);
   if (out != nullptr) out = put(out, crlf);
   const size_t size = out != nullptr ? static_cast<size_t>(out - begin) : 0;
-  if (out == nullptr || !h1::has_controls(begin, size, 2 * lines)) return 0;
+  if (out == nullptr || !http::has_controls(begin, size, 2 * lines)) return 0;
   sink.commit(size);
   return size;
 }

@@ -1,5 +1,5 @@
 #pragma once
-// The character classes of RFC 9110 and 9112, and the few loops over text that are on the hot path.
+// The character classes of RFC 9110, 9112 and 9113, and the few loops over text that are on the hot path of every codec.
 #include <emmintrin.h>
 
 #include <array>
@@ -8,7 +8,7 @@
 #include <cstring>
 #include <string_view>
 
-namespace ringside::h1 {
+namespace ringside::http {
 
 // RFC 9110 5.6.2
 constexpr bool is_token_char(char c) {
@@ -92,6 +92,9 @@ inline bool has_controls(const char* text, size_t size, size_t wanted) {
          wanted;
 }
 
+// No control character but HTAB: what a field value may hold.
+inline bool is_field_value(std::string_view text) { return has_controls(text.data(), text.size(), 0); }
+
 // Only 0x21 to 0x7e, and not `refused` either.
 inline bool is_visible(std::string_view text, char refused = '\x7f') {
   size_t at = 0;
@@ -142,4 +145,4 @@ inline bool parse_content_length(std::string_view text, uint64_t& length) {
   return true;
 }
 
-}  // namespace ringside::h1
+}  // namespace ringside::http

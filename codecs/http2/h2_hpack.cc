@@ -1,0 +1,101 @@
+#include "codecs/http2/h2_hpack.h"
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "core/check.h"
+
+namespace ringside {
+namespace {
+
+constexpr uint32_t table_default_bytes = 4096;
+
+// The library declares read-only bytes without const.
+uint8_t* bytes_of(std::string_view text) { return const_cast<uint8_t*>(reinterpret_cast<const uint8_t*>(text.data())); }
+std::string_view text_of(const uint8_t* bytes, size_t size) { return {reinterpret_cast<const char*>(bytes), size}; }
+
+}  // namespace
+
+// --- Decoding --------------------------------------------------------------------------------------------------------------
+
+HpackDecoder::~HpackDecoder() {
+  if (engine_ != nullptr) nghttp2_hd_inflate_del(engine_);
+}
+
+void HpackDecoder::make() {
+  RS_CHECK(nghttp2_hd_inflate_new(&engine_) == 0);
+  if (table_bytes_ != table_default_bytes) RS_CHECK(nghttp2_hd_inflate_change_table_size(engine_, table_bytes_) == 0);
+}
+
+void HpackDecoder::set_table_bytes(uint32_t bytes) {
+  table_bytes_ = bytes;
+  if (engine_ != nullptr) RS_CHECK(nghttp2_hd_inflate_change_table_size(engine_, bytes) == 0);
+}
+
+bool HpackDecoder::decode(std::string_view bytes, Last last, HpackUser& user) {
+  if (engine_ == nullptr) make();
+  while (true) {
+    nghttp2_nv field;
+    int flags = 0;
+    const ssize_t used =
+        nghttp2_hd_inflate_hd2(engine_, &field, &flags, bytes_of(bytes), bytes.size(), last == Last::yes ? 1 : 0);
+    if (used < 0) return false;
+    bytes.remove_prefix(static_cast<size_t>(used));
+    if ((flags & NGHTTP2_HD_INFLATE_EMIT) != 0)
+      user.on_field(text_of(field.name, field.namelen), text_of(field.value, field.valuelen));
+    if ((flags & NGHTTP2_HD_INFLATE_FINAL) != 0) {
+      nghttp2_hd_inflate_end_headers(engine_);
+      return true;
+    }
+    if ((flags & NGHTTP2_HD_INFLATE_EMIT) == 0 && bytes.empty()) return last == Last::no;
+  }
+}
+
+// --- Encoding --------------------------------------------------------------------------------------------------------------
+
+struct HpackFields::List {
+  std::vector<nghttp2_nv> fields;
+};
+
+HpackFields::HpackFields() : list_(std::make_unique<List>()) {}
+HpackFields::~HpackFields() = default;
+
+void HpackFields::clear() {
+  list_->fields.clear();
+  list_bytes_ = 0;
+}
+
+void HpackFields::add(std::string_view name, std::string_view value) {
+  list_->fields.push_back({bytes_of(name), bytes_of(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
+  list_bytes_ += name.size() + value.size() + 32;
+}
+
+HpackEncoder::~HpackEncoder() {
+  if (engine_ != nullptr) nghttp2_hd_deflate_del(engine_);
+}
+
+void HpackEncoder::make() { RS_CHECK(nghttp2_hd_deflate_new(&engine_, table_bytes_max_) == 0); }
+
+// A size other than the default must be told to the peer in the next block: the engine does it.
+void HpackEncoder::set_peer_table_bytes(uint32_t bytes) {
+  const uint32_t size = std::min(bytes, table_bytes_max_);
+  if (engine_ == nullptr && size == std::min(table_default_bytes, table_bytes_max_)) return;
+  if (engine_ == nullptr) make();
+  RS_CHECK(nghttp2_hd_deflate_change_table_size(engine_, size) == 0);
+}
+
+size_t HpackEncoder::encoded_bytes_max(const HpackFields& fields) {
+  if (engine_ == nullptr) make();
+  return nghttp2_hd_deflate_bound(engine_, fields.list_->fields.data(), fields.list_->fields.size());
+}
+
+size_t HpackEncoder::encode(const HpackFields& fields, char* out, size_t room) {
+  const ssize_t written = nghttp2_hd_deflate_hd(engine_, reinterpret_cast<uint8_t*>(out), room,
+                                                fields.list_->fields.data(), fields.list_->fields.size());
+  RS_CHECK(written >= 0);
+  return static_cast<size_t>(written);
+}
+
+}  // namespace ringside
