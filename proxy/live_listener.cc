@@ -45,7 +45,7 @@ void LiveListener::on_accept(int fd) {
   http_stats_.inc(HttpStat::downstream_cx_active);
   http_stats_.inc(HttpStat::downstream_cx_http1_total);
   http_stats_.inc(HttpStat::downstream_cx_http1_active);
-  auto* session = new Session(*this, fd);  // retires itself when its transport is closed
+  Session* session = shard_.new_session(*this, fd);  // retires itself when its transport is closed
   sessions_.push_back(*session);
   session->start();
   if (draining_) session->drain();

@@ -26,6 +26,8 @@ Session::Session(LiveListener& listener, int fd)
 
 Session::~Session() = default;
 
+void Session::on_retired() { listener_.shard().free_session(*this); }
+
 Worker& Session::worker() const { return listener_.worker(); }
 
 Address Session::peer_address() const {

@@ -23,6 +23,7 @@ class Session final : public Retired,
   // Takes over the accepted socket.
   Session(LiveListener& listener, int fd);
   ~Session() override;
+  void on_retired() override;
   void start();
 
   LiveListener& listener() { return listener_; }

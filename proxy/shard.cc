@@ -6,6 +6,7 @@ namespace ringside {
 namespace {
 
 constexpr size_t exchanges_spare_max = 1024;
+constexpr size_t sessions_spare_max = 256;
 constexpr Duration stats_interval = seconds(1);
 
 struct BuriedListener final : Retired {
@@ -20,7 +21,8 @@ Shard::Shard(Worker& worker, StatsRegistry& registry, ShardOptions options)
       registry_(registry),
       options_(options),
       ringside_stats_(stat_cells().block(registry.group<RingsideStat>({.prefix = "ringside."}))),
-      exchanges_(exchanges_spare_max) {
+      exchanges_(exchanges_spare_max),
+      sessions_(sessions_spare_max) {
   ringside_stats_.set(worker.ring().name() == "io_uring" ? RingsideStat::ring_uring : RingsideStat::ring_epoll, 1);
   worker_.arm(stats_timer_, stats_interval);
 }

@@ -11,6 +11,7 @@
 #include "core/worker.h"
 #include "proxy/exchange.h"
 #include "proxy/live_listener.h"
+#include "proxy/session.h"
 #include "proxy/observe/log_file.h"
 #include "proxy/snapshot.h"
 
@@ -52,6 +53,8 @@ class Shard {
 
   Exchange* new_exchange(Session& session, Stream& stream) { return exchanges_.make(session, stream); }
   void free_exchange(Exchange& exchange) { exchanges_.destroy(&exchange); }
+  Session* new_session(LiveListener& listener, int fd) { return sessions_.make(listener, fd); }
+  void free_session(Session& session) { sessions_.destroy(&session); }
   size_t exchanges_live() const { return exchanges_.live(); }
   // A listener's accept object has ended from within: keeps it to the end of the turn.
   void bury(std::unique_ptr<Listener> listener);
@@ -70,6 +73,7 @@ class Shard {
   H1ScratchPool h1_scratch_;
   SecondCache second_cache_;
   Slab<Exchange> exchanges_;
+  Slab<Session> sessions_;
   std::map<std::string, std::unique_ptr<LogFile>> log_files_;
   std::vector<std::unique_ptr<Cluster>> clusters_;
   std::vector<std::unique_ptr<LiveListener>> listeners_;
