@@ -28,6 +28,7 @@ TlsTransport::TlsTransport(Worker& worker, TlsContextPtr context, std::unique_pt
 }
 
 TlsTransport::~TlsTransport() {
+  set_hungry(false);
   // Otherwise the library takes a connection that it did not close itself for broken, and spoils the session.
   SSL_set_shutdown(ssl_, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   SSL_set_app_data(ssl_, nullptr);
@@ -147,7 +148,10 @@ void TlsTransport::on_handshake_message() {
 void TlsTransport::on_bytes(Slice bytes) {
   if (state_ == TlsState::ending || peer_finished_) return below_->grant(bytes.size());
   in_.append(std::move(bytes));
-  if (state_ == TlsState::handshaking) shake_hands();
+  if (state_ == TlsState::handshaking) {
+    worker_.flush_later(*this);  // before the transport below: an answer goes out with the end of the handshake
+    shake_hands();
+  }
   if (state_ == TlsState::open) decrypt();
 }
 
@@ -266,9 +270,19 @@ void TlsTransport::finish() {
 }
 
 void TlsTransport::on_flush() {
+  const size_t before = cipher_below_bytes_;
   if (state_ == TlsState::handshaking) shake_hands();
   if (state_ == TlsState::open) decrypt();
   if (state_ == TlsState::open) encrypt();
+  // The transport below may have flushed already in this turn, and what it sent may be a send that says nothing until something
+  // else happens. Nothing else need happen: what was added behind it waits for that word.
+  if (before > 0 && cipher_below_bytes_ > before) set_hungry(true);
+}
+
+void TlsTransport::set_hungry(bool hungry) {
+  if (hungry_ == hungry) return;
+  hungry_ = hungry;
+  worker_.ring().add_hungry(hungry ? 1 : -1);
 }
 
 void TlsTransport::encrypt() {
@@ -337,6 +351,7 @@ void TlsTransport::on_sent(size_t bytes) {
                                                  static_cast<double>(cipher_below_bytes_));
   cipher_below_bytes_ -= bytes;
   plain_below_bytes_ -= plain;
+  if (cipher_below_bytes_ == 0) set_hungry(false);
   if (state_ == TlsState::ending) {
     if (cipher_below_bytes_ == 0) end_below();
     return;
@@ -402,6 +417,7 @@ void TlsTransport::on_closed(Error why) {
   const bool early = state_ == TlsState::handshaking;
   if (early) count(TlsStat::connection_error);
   state_ = TlsState::closed;
+  set_hungry(false);
   patience_.disarm();
   in_.clear();
   plain_.clear();

@@ -132,6 +132,7 @@ class TlsTransport final : public Transport,
   void encrypt();
   size_t encrypt_some();
   size_t write_record_of(const char* bytes, size_t size);
+  void set_hungry(bool hungry);
   void say_goodbye();
   void fail(Error why, std::string text);
   void end_below();
@@ -164,6 +165,7 @@ class TlsTransport final : public Transport,
   bool below_ended_ : 1 = false;     // FIN received
   bool finishing_ : 1 = false;       // close_notify wanted
   bool finished_ : 1 = false;        // close_notify sent
+  bool hungry_ : 1 = false;          // bytes wait for a send that may not report by itself
   bool excess_ : 1 = false;          // the peer sends handshake messages and nothing else
 };
 
