@@ -225,23 +225,54 @@ def test_curl(server, certificates):
 # --- Python ------------------------------------------------------------------------------------------------------------
 
 
+def echoed(peer, data):
+    """Sends and receives by turns, because one TLS connection is not for two threads; the hash of what came back."""
+    peer.setblocking(False)
+    sent, received, digest = 0, 0, hashlib.sha256()
+    deadline = time.monotonic() + TIME
+    while received < len(data):
+        assert time.monotonic() < deadline, f"{sent} sent, {received} received of {len(data)}"
+        select.select([peer], [peer] if sent < len(data) else [], [], 1)
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            if sent < len(data):
+                sent += peer.send(data[sent:sent + 65536])
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            while part := peer.recv(65536):
+                digest.update(part)
+                received += len(part)
+    peer.settimeout(TIME)
+    return digest.hexdigest()
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_python_sends_and_reads_back(server, certificates, version):
     running = server()
     data = os.urandom(1 << 20) * 20
     with connect(client_context(certificates, maximum_version=version), running.port) as peer:
-        sender = threading.Thread(target=peer.sendall, args=(data,))
-        sender.start()
-        digest, left = hashlib.sha256(), len(data)
-        while left:
-            part = peer.recv(65536)
-            assert part
-            digest.update(part)
-            left -= len(part)
-        sender.join()
-        assert digest.digest() == hashlib.sha256(data).digest()
+        assert echoed(peer, data) == hashlib.sha256(data).hexdigest()
         peer.unwrap()  # close_notify both ways
     assert running.wait("closed").endswith("| ")
+
+
+def test_an_answer_behind_the_tickets_does_not_wait(server, certificates):
+    """The end of the handshake and a question in one segment: the answer meets tickets that are still being sent, and nothing
+    else happens that would wake the server."""
+    running = server()
+    context = client_context(certificates)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with socket.create_connection(("127.0.0.1", running.port), timeout=2 * harness.SLOWNESS) as raw:
+
+        def until_done(step):
+            while True:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    return step()
+                raw.sendall(outgoing.read())
+                incoming.write(raw.recv(65536))
+
+        until_done(session.do_handshake)
+        session.write(b"question")
+        assert until_done(lambda: session.read(8)) == b"question"
 
 
 def test_python_with_a_certificate(server, certificates):

@@ -191,26 +191,6 @@ TEST_P(TlsTransportTest, an_abort_is_a_reset) {
   EXPECT_STREQ(server_->error.detail, "enough");
 }
 
-// An answer that is made while the end of the handshake is decrypted goes out at once: nothing else happens that would wake us.
-TEST_P(TlsTransportTest, an_answer_behind_the_tickets_does_not_wait) {
-  const TlsContextPtr server = must(TlsContext::make_server(server_spec())), client = must(TlsContext::make_client(client_spec()));
-  for (int round = 0; round < 50; ++round) {
-    reset();
-    const auto [client_fd, server_fd] = connected();
-    server_->attach(server, server_fd);
-    client_->attach(client, client_fd);
-    server_->echoes = true;
-    server_->start();
-    client_->start();
-    client_->send("question");
-    const Instant begin = ring_->now();
-    // Turns that sleep as long as nothing wakes them.
-    for (int turn = 0; turn < 30 && client_->received.empty(); ++turn) worker_->turn(milliseconds(300));
-    ASSERT_EQ(client_->received, "question");
-    ASSERT_LT(ring_->now() - begin, milliseconds(300));
-  }
-}
-
 // --- Peers that are no TLS peers: the bytes are written by hand -----------------------------------------------------------
 
 class RawPeer {
