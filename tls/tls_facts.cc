@@ -93,6 +93,13 @@ std::string TlsTransport::peer_chain_pem() const {
   return pem;
 }
 
+// Both stacks belong to the connection, and nothing looks into them after the handshake. The leaf stays with the session.
+void TlsTransport::drop_issuers() {
+  for (STACK_OF(X509) * chain : {SSL_get_peer_cert_chain(ssl_), SSL_get0_verified_chain(ssl_)}) {
+    while (X509* certificate = sk_X509_pop(chain)) X509_free(certificate);
+  }
+}
+
 const CertificateInfo* TlsTransport::local_certificate() const {
   const X509* leaf = SSL_get_certificate(ssl_);
   for (size_t at = 0; at < context_->own().size(); ++at) {

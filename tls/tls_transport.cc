@@ -121,6 +121,7 @@ void TlsTransport::handshake_done() {
   state_ = TlsState::open;
   worker_.flush_later(*this);  // what waited for this moment
   if (user != nullptr) user->on_handshake();
+  drop_issuers();
 }
 
 void TlsTransport::handshake_failed() {

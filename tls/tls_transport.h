@@ -87,8 +87,9 @@ class TlsTransport final : public Transport,
   TlsFacts facts() const;
   // Nothing when the peer showed no certificate. Made anew by each call.
   std::optional<CertificateInfo> peer_certificate() const;
-  // The same as PEM; the chain begins with the leaf. Empty when there is none.
+  // The same as PEM. Empty when there is none.
   std::string peer_pem() const;
+  // All that the peer showed, its own first. Inside on_handshake() only: the issuers are not kept, they cost 5 KB each.
   std::string peer_chain_pem() const;
   // Null when none was shown.
   const CertificateInfo* local_certificate() const;
@@ -123,6 +124,7 @@ class TlsTransport final : public Transport,
   void handshake_done();
   void handshake_failed();
   void count_facts();
+  void drop_issuers();
   bool has_input() const;
   void decrypt();
   int decrypt_block(Slice& plain);

@@ -66,6 +66,7 @@ void TlsEnd::on_closed(Error why) {
 void TlsEnd::on_handshake() {
   EXPECT_FALSE(shaken || closed);
   shaken = true;
+  chain_pem = transport->peer_chain_pem();
 }
 
 void TlsFixture::SetUp() {

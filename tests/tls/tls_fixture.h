@@ -27,6 +27,7 @@ class TlsEnd final : public TransportUser, public TlsUser {
 
   std::unique_ptr<TlsTransport> transport;
   std::string received;
+  std::string chain_pem;  // what the peer showed
   size_t received_bytes = 0;
   size_t sent_bytes = 0;
   size_t largest = 0;

@@ -38,7 +38,7 @@ TEST_P(TlsTransportTest, handshakes_and_says_with_what) {
   EXPECT_EQ(client_->transport->peer_certificate()->sha256, leaf().sha256_hex());
   EXPECT_EQ(client_->transport->peer_certificate()->issuer, "CN=Test authority");
   EXPECT_EQ(client_->transport->peer_pem(), leaf().pem());
-  EXPECT_EQ(client_->transport->peer_chain_pem(), leaf().pem());
+  EXPECT_EQ(client_->chain_pem, leaf().pem());
   EXPECT_FALSE(server_->transport->peer_certificate().has_value());
   EXPECT_EQ(server_->transport->local_certificate()->subject, "CN=leaf");
   EXPECT_EQ(server_count(TlsStat::handshake), 1);

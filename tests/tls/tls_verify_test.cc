@@ -190,7 +190,7 @@ TEST_P(TlsVerifyTest, chains_and_their_depth) {
   TlsClientSpec spec = client_spec();
   show(below, spec, intermediate.pem());
   EXPECT_TRUE(open());
-  EXPECT_EQ(client_->transport->peer_chain_pem(), below.pem() + intermediate.pem());
+  EXPECT_EQ(client_->chain_pem, below.pem() + intermediate.pem());
   show(below, spec);
   expect_refused("local issuer", TlsStat::fail_verify_error);
   spec.common.validation.depth_max = 0;
@@ -214,7 +214,7 @@ TEST_P(TlsVerifyTest, clients) {
     EXPECT_TRUE(server_->transport->peer_validated());
     EXPECT_EQ(server_->transport->peer_certificate()->uri_sans, std::vector<std::string>{"spiffe://mesh/ns/a/sa/b"});
     EXPECT_EQ(server_->transport->peer_certificate()->subject, "CN=client");
-    EXPECT_EQ(server_->transport->peer_chain_pem(), mesh.pem());
+    EXPECT_EQ(server_->chain_pem, mesh.pem());
     EXPECT_TRUE(url_encoded(server_->transport->peer_pem()).starts_with("-----BEGIN%20CERTIFICATE-----%0AMIIB"));
     const int64_t missing = server_count(TlsStat::fail_verify_no_cert);
     ask(asking_spec(), nullptr, version);
