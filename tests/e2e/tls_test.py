@@ -310,6 +310,7 @@ def test_truncation_by_python(server, certificates):
         running.wait("closed without close_notify | TLS_error: connection closed without close_notify")
 
 
+@pytest.mark.release_only
 def test_a_slow_reader_costs_little(server, certificates):
     running = server()
     with connect(client_context(certificates), running.port) as peer:
@@ -321,6 +322,7 @@ def test_a_slow_reader_costs_little(server, certificates):
         assert running.stats()["heap"] - before < 4 << 20
 
 
+@pytest.mark.release_only
 def test_many_connections_one_after_the_other_leave_nothing(server, certificates):
     running = server()
     context = client_context(certificates)
