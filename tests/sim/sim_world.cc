@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -28,8 +29,8 @@ uint64_t number_from_environment(const char* name) {
 
 void run_seed(uint64_t seed, const std::function<void(uint64_t)>& scenario) {
   const ::testing::TestInfo& test = *::testing::UnitTest::GetInstance()->current_test_info();
-  std::snprintf(replay_line, sizeof replay_line, "replay: RINGSIDE_SIM_SEED=%llu tests_sim --gtest_filter=%s.%s\n",
-                static_cast<unsigned long long>(seed), test.test_suite_name(), test.name());
+  std::snprintf(replay_line, sizeof replay_line, "replay: RINGSIDE_SIM_SEED=%llu %s --gtest_filter=%s.%s\n",
+                static_cast<unsigned long long>(seed), program_invocation_short_name, test.test_suite_name(), test.name());
   scenario(seed);
   if (::testing::Test::HasFailure()) std::fputs(replay_line, stderr);
   replay_line[0] = '\0';

@@ -1,0 +1,9 @@
+#pragma once
+// Whether the kernel could encrypt for us. Nothing uses it yet; the start-up line says it.
+
+namespace ringside {
+
+// A connected TCP socket takes the "tls" protocol here (tcp.ulp, Linux 4.13 and its module). Tries it on a loopback pair.
+bool kernel_has_tls();
+
+}  // namespace ringside

@@ -1,0 +1,17 @@
+#include "tls/openssl_errors.h"
+
+#include <openssl/err.h>
+
+namespace ringside {
+
+std::string take_openssl_error() {
+  const unsigned long code = ERR_get_error();
+  ERR_clear_error();
+  if (code == 0) return {};
+  if (const char* reason = ERR_reason_error_string(code)) return reason;
+  char text[160];
+  ERR_error_string_n(code, text, sizeof text);
+  return text;
+}
+
+}  // namespace ringside

@@ -1,0 +1,11 @@
+#pragma once
+// The library's error queue as text for a person.
+#include <string>
+
+namespace ringside {
+
+// The reason of the oldest error in this thread's queue, which is the cause of the later ones: "wrong version number".
+// Empties the queue; empty when there was none.
+std::string take_openssl_error();
+
+}  // namespace ringside
