@@ -212,9 +212,11 @@ class Haproxy(Peer):
         log = "    log stdout format raw local0\n" if kind == "http-log" else ""
         # The default of 16 KB is for small messages; a third to a half of the CPU time of large ones goes with these.
         buffers = {"http-bodies": 32768, "tcp-source": 262144, "tcp-sink": 262144}
-        size = f"    tune.bufsize {buffers[kind]}\n" if kind in buffers else ""
+        size = f"    tune.bufsize {buffers[kind]}\n    tune.pipesize 262144\n" if kind in buffers else ""
+        # Tried beside each other: it halves the CPU time of large bodies, and changes nothing for small ones. "auto" never begins.
+        splice = "    option splice-request\n    option splice-response\n" if kind in buffers else ""
         return (f"global\n    nbthread 1\n    maxconn {CONNECTIONS_MAX}\n    no strict-limits\n{log}{size}"
-                f"defaults\n    mode {'tcp' if kind.startswith('tcp') else 'http'}\n    timeout connect 5s\n    timeout client 600s\n"
+                f"defaults\n{splice}    mode {'tcp' if kind.startswith('tcp') else 'http'}\n    timeout connect 5s\n    timeout client 600s\n"
                 "    timeout server 600s\n    timeout http-request 60s\n    timeout http-keep-alive 600s\n")
 
     @staticmethod
