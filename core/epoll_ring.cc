@@ -479,6 +479,10 @@ bool EpollRing::serve_piped(int fd) {
   const ssize_t moved = fill_pipe(*pipe, fd, entry(fd).piped_max, SocketState::readable);
   if (moved <= 0) {
     pools_.pipes.give_back(*pipe);
+    if (splice_refused(moved)) {
+      pools_.pipes.give_up();
+      return false;
+    }
     if (moved == -EAGAIN) entry(fd).readable = false;
     else complete_input(fd, static_cast<int>(moved), 0);
     return true;

@@ -31,6 +31,8 @@ inline constexpr uint32_t bulk_body_bytes = 32 * 1024;
 inline constexpr uint32_t pipe_bytes = 256 * 1024;
 inline constexpr uint32_t piped_bytes_max = 1024 * 1024;  // of one receive
 inline constexpr uint32_t pipes_kept = 64;                // empty ones, per worker, while they are used
+inline constexpr uint32_t pipes_max = 256;                // per worker
+inline constexpr uint32_t descriptors_per_pipe_min = 64;  // a pipe per so many that the process may open
 // A user that has so many of them unconsumed gets no further ones: the sockets' own queues are deep enough.
 inline constexpr uint32_t piped_held_bytes_max = 256 * 1024;
 // Fewer than this are copied: two calls per piece cost as much.

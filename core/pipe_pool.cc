@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,11 +34,19 @@ void close_pipe(Pipe* pipe) {
 
 }  // namespace
 
+// Pipes take two descriptors each: connections come first.
+PipePool::PipePool() : pipes_max_(limits::pipes_max) {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+    pipes_max_ = std::min<size_t>(pipes_max_, files.rlim_cur / limits::descriptors_per_pipe_min);
+}
+
 PipePool::~PipePool() {
   for (Pipe* pipe : spare_) close_pipe(pipe);
 }
 
 Pipe* PipePool::take() {
+  if (pipes_max_ == 0) return nullptr;
   if (!spare_.empty()) {
     Pipe* pipe = spare_.back();
     spare_.pop_back();
@@ -45,6 +54,7 @@ Pipe* PipePool::take() {
     pipe->filled_bytes = pipe->drained_bytes = 0;
     return pipe;
   }
+  if (total_ >= pipes_max_) return nullptr;
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return nullptr;
   // A user's share of pipe memory is limited (pipe-user-pages-soft), and a pipe of a page or two is no gain.
@@ -59,6 +69,7 @@ Pipe* PipePool::take() {
   pipe->piped = true;
   pipe->read_fd = ends[0];
   pipe->write_fd = ends[1];
+  ++total_;
   return pipe;
 }
 
@@ -66,14 +77,16 @@ void PipePool::trim() {
   for (; spare_least_ > 0; --spare_least_) {
     close_pipe(spare_.back());
     spare_.pop_back();
+    --total_;
   }
   spare_least_ = spare_.size();
 }
 
 void PipePool::recycle(Block& block) {
   auto& pipe = static_cast<Pipe&>(block);
-  if (pipe.filled_bytes != pipe.drained_bytes || spare_.size() >= limits::pipes_kept) return close_pipe(&pipe);
-  spare_.push_back(&pipe);
+  if (pipe.filled_bytes == pipe.drained_bytes && spare_.size() < limits::pipes_kept) return spare_.push_back(&pipe);
+  --total_;
+  close_pipe(&pipe);
 }
 
 // --- Moving ------------------------------------------------------------------------------------------------------------
@@ -100,6 +113,10 @@ ssize_t fill_pipe(Pipe& pipe, int socket_fd, size_t bytes_max, SocketState state
   const ssize_t moved = splice_some(socket_fd, pipe.write_fd, std::min<size_t>(bytes_max, limits::piped_bytes_max));
   if (moved > 0) pipe.filled_bytes += static_cast<size_t>(moved);
   return moved;
+}
+
+bool splice_refused(ssize_t result) {
+  return result == -EINVAL || result == -ENOSYS || result == -EPERM || result == -EOPNOTSUPP;
 }
 
 ssize_t drain_pipe(const Slice& piece, int socket_fd, SocketWaits waits) {

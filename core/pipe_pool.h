@@ -27,23 +27,28 @@ const char* piped_bytes_base();
 // The pipes of one worker. Keeps a few that are empty.
 class PipePool final : public BlockOwner {
  public:
-  PipePool() = default;
+  PipePool();
   PipePool(const PipePool&) = delete;
   PipePool& operator=(const PipePool&) = delete;
   ~PipePool();
 
-  // An empty pipe, with no reference yet; null when the system has none for us (descriptors, or the user's share of pipe memory,
-  // are used up): receive in the ordinary way then.
+  // An empty pipe, with no reference yet; null when there is none to be had: this worker has its share of the descriptors, the
+  // user's pipe memory is used up, or the kernel would not splice. Receive in the ordinary way then.
   Pipe* take();
   // One that was not emptied is closed, and its bytes are gone.
   void recycle(Block& block) override;
   void give_back(Pipe& pipe) { recycle(pipe); }
+  // The kernel, or its seccomp filter, refused to splice: there will be no pipes any more.
+  void give_up() { pipes_max_ = 0; }
+  size_t used() const { return total_ - spare_.size(); }
   // Closes the empty pipes that nobody has needed since the last call; called now and then.
   void trim();
 
  private:
   std::vector<Pipe*> spare_;
   size_t spare_least_ = 0;  // since trim()
+  size_t total_ = 0;
+  size_t pipes_max_;
 };
 
 // splice(2) waits as the socket's own O_NONBLOCK says, whatever its flags: who calls has to know.
@@ -51,7 +56,10 @@ enum class SocketState : uint8_t { unknown, readable };  // readable: bytes, FIN
 enum class SocketWaits : bool { no, yes };               // without O_NONBLOCK
 
 // Moves what the socket has, `bytes_max` at most, to an empty pipe. Never waits. The count, 0 at the peer's FIN, or a negative errno.
+// splice_refused() tells whether a copy would have succeeded.
 ssize_t fill_pipe(Pipe& pipe, int socket_fd, size_t bytes_max, SocketState state);
+
+bool splice_refused(ssize_t result);
 
 // Moves the first bytes of `piece`, which lie in a pipe, to the socket. Never waits. The count or a negative errno.
 ssize_t drain_pipe(const Slice& piece, int socket_fd, SocketWaits waits);

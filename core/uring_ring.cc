@@ -411,6 +411,10 @@ bool UringRing::try_piped(PipedRecord& record, SocketState state, std::vector<Re
   }
   const ssize_t moved = fill_pipe(*pipe, record.fd, record.bytes_max, state);
   if (moved <= 0) pools_.pipes.give_back(*pipe);
+  if (splice_refused(moved)) {
+    pools_.pipes.give_up();
+    return try_piped(record, state, to);
+  }
   if (moved == -EAGAIN) return false;
   const uint32_t flags = moved > 0 ? Cqe::flag_buffer : 0;
   if (moved > 0) stats_.piped_bytes += static_cast<uint64_t>(moved);

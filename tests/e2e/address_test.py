@@ -1,6 +1,7 @@
 """Every kind of address, on both sides: IPv6, unix sockets, names."""
 
 import contextlib
+import hashlib
 import os
 import socket
 import subprocess
@@ -177,3 +178,28 @@ def test_round_robin(proxy, upstream):
     assert sorted(answers) == [b"0"] * 3 + [b"1"] * 3 + [b"2"] * 3
     assert answers[:3] * 3 == answers
 
+
+
+def test_bulk_over_unix_sockets(proxy, tmp_path):
+    """Large enough that what is only passed on goes through pipes of the kernel, on sockets that are not TCP."""
+
+    def echo(connection):
+        while data := connection.recv(65536):
+            connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+
+    server = UnixUpstream(tmp_path / "up", echo)
+    try:
+        running = proxy([on_pipe(tcp_listener(0, "origin", name="raw"), tmp_path / "raw")],
+                        [endpoint_cluster("origin", {"pipe": {"path": str(tmp_path / "up")}})])
+        sent = os.urandom(8 * 1024 * 1024)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "raw"))
+            writer = threading.Thread(target=lambda: (client.sendall(sent), client.shutdown(socket.SHUT_WR)))
+            writer.start()
+            got = read_to_end(client)
+            writer.join()
+        assert hashlib.sha256(got).digest() == hashlib.sha256(sent).digest()
+        harness.wait_until(lambda: running.stat("ringside.piped_bytes") > 0, "bytes went through pipes")
+    finally:
+        server.close()
