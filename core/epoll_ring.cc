@@ -191,10 +191,12 @@ void EpollRing::send(Op& op, int fd, const Buffer& bytes, Wake wake) {
   const int result = record.send_now(fd, SocketWaits::no);
   if (result != -EAGAIN) {
     const auto total_bytes = static_cast<int32_t>(record.total_bytes);
+    // What remains goes out when this is reported.
+    const bool lazy = wake == Wake::lazy && record.total_bytes == bytes.size_bytes();
     free_record(index);
     if (result < 0) return finish_later(op, result);
     op.ring_tag = tag_of(Kind::done, 0);
-    (wake == Wake::lazy ? lazy_ : prompt_).push_back({&op, total_bytes});
+    (lazy ? lazy_ : prompt_).push_back({&op, total_bytes});
     return;
   }
   ++stats_.sends_short;
@@ -288,6 +290,7 @@ void EpollRing::turn(Duration wait_max) {
   ++stats_.turns;
   now_ = read_clock();
   wall_known_ = false;
+  hurried_ = false;
   // All marks first: a handler may close a later fd of this batch, or reuse its number.
   for (int at = 0; at < count; ++at) mark(events[static_cast<size_t>(at)]);
   report_done();
@@ -316,7 +319,7 @@ int EpollRing::wait(epoll_event* events, Duration wait_max) {
 
 // Results that a lazy sender can wait for do not end the wait, unless somebody's source waits for the credit in them.
 bool EpollRing::work_is_waiting() const {
-  if (!ready_.empty() || !prompt_.empty() || (hungry_ > 0 && !lazy_.empty())) return true;
+  if (!ready_.empty() || !prompt_.empty() || (wants_lazy() && !lazy_.empty())) return true;
   const BlockPool& small = pools_.small;
   if (!starved_small_.empty() && (small.free_count() > 0 || small.total() < small.options().max)) return true;
   return !starved_large_.empty() && pools_.large.free_count() > 0;
@@ -472,17 +475,15 @@ void EpollRing::serve_receive(int fd, uint32_t blocks_max, From from) {
   if (entry(fd).input != nullptr && entry(fd).readable) make_ready(fd);
 }
 
-// False when there is no pipe: a large block is next best.
+// False when there is no pipe, or splice does not get on: a large block does.
 bool EpollRing::serve_piped(int fd) {
   Pipe* pipe = pools_.pipes.take();
   if (pipe == nullptr) return false;
   const ssize_t moved = fill_pipe(*pipe, fd, entry(fd).piped_max, SocketState::readable);
   if (moved <= 0) {
     pools_.pipes.give_back(*pipe);
-    if (splice_refused(moved)) {
-      pools_.pipes.give_up();
-      return false;
-    }
+    if (splice_refused(moved)) pools_.pipes.give_up();
+    if (splice_refused(moved) || moved == splice_stuck) return false;
     if (moved == -EAGAIN) entry(fd).readable = false;
     else complete_input(fd, static_cast<int>(moved), 0);
     return true;

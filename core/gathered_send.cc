@@ -35,7 +35,6 @@ void GatheredSend::skip(size_t bytes) {
 }
 
 int GatheredSend::send_memory_now(int fd) {
-  // What follows out of the pipe belongs into the same segment.
   const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
   ssize_t sent = 0;
   do {

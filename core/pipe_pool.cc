@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,11 +35,13 @@ void close_pipe(Pipe* pipe) {
 
 }  // namespace
 
+PipePool::PipePool() : pipes_max_(limits::pipes_max) { share_descriptors(1); }
+
 // Pipes take two descriptors each: connections come first.
-PipePool::PipePool() : pipes_max_(limits::pipes_max) {
+void PipePool::share_descriptors(uint32_t workers) {
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0)
-    pipes_max_ = std::min<size_t>(pipes_max_, files.rlim_cur / limits::descriptors_per_pipe_min);
+    pipes_max_ = std::min<size_t>(pipes_max_, files.rlim_cur / limits::descriptors_per_pipe_min / workers);
 }
 
 PipePool::~PipePool() {
@@ -54,8 +57,9 @@ Pipe* PipePool::take() {
     pipe->filled_bytes = pipe->drained_bytes = 0;
     return pipe;
   }
-  if (total_ >= pipes_max_) return nullptr;
+  if (total_ >= pipes_max_ || refused_) return nullptr;
   int ends[2];
+  refused_ = true;  // unless all goes well
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return nullptr;
   // A user's share of pipe memory is limited (pipe-user-pages-soft), and a pipe of a page or two is no gain.
   if (fcntl(ends[1], F_SETPIPE_SZ, static_cast<int>(limits::pipe_bytes)) < 0) {
@@ -70,10 +74,12 @@ Pipe* PipePool::take() {
   pipe->read_fd = ends[0];
   pipe->write_fd = ends[1];
   ++total_;
+  refused_ = false;
   return pipe;
 }
 
 void PipePool::trim() {
+  refused_ = false;
   for (; spare_least_ > 0; --spare_least_) {
     close_pipe(spare_.back());
     spare_.pop_back();
@@ -86,6 +92,7 @@ void PipePool::recycle(Block& block) {
   auto& pipe = static_cast<Pipe&>(block);
   if (pipe.filled_bytes == pipe.drained_bytes && spare_.size() < limits::pipes_kept) return spare_.push_back(&pipe);
   --total_;
+  refused_ = false;
   close_pipe(&pipe);
 }
 
@@ -111,6 +118,11 @@ ssize_t fill_pipe(Pipe& pipe, int socket_fd, size_t bytes_max, SocketState state
     if (readable_bytes == 0) return -EAGAIN;
   }
   const ssize_t moved = splice_some(socket_fd, pipe.write_fd, std::min<size_t>(bytes_max, limits::piped_bytes_max));
+  // "Nothing", and "the end", from a socket that said it was readable: only if recv says so as well.
+  if (moved == 0 || moved == -EAGAIN) {
+    char byte = 0;
+    if (recv(socket_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) return splice_stuck;
+  }
   if (moved > 0) pipe.filled_bytes += static_cast<size_t>(moved);
   return moved;
 }

@@ -6,6 +6,7 @@
 // into pages that nobody may touch, so that a mistake ends at once and nothing is forwarded by accident.
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -40,6 +41,8 @@ class PipePool final : public BlockOwner {
   void give_back(Pipe& pipe) { recycle(pipe); }
   // The kernel, or its seccomp filter, refused to splice: there will be no pipes any more.
   void give_up() { pipes_max_ = 0; }
+  // So many workers use the descriptors of the process.
+  void share_descriptors(uint32_t workers);
   size_t used() const { return total_ - spare_.size(); }
   // Closes the empty pipes that nobody has needed since the last call; called now and then.
   void trim();
@@ -49,6 +52,7 @@ class PipePool final : public BlockOwner {
   size_t spare_least_ = 0;  // since trim()
   size_t total_ = 0;
   size_t pipes_max_;
+  bool refused_ = false;  // not asked for again before a pipe is closed, or trim()
 };
 
 // splice(2) waits as the socket's own O_NONBLOCK says, whatever its flags: who calls has to know.
@@ -56,10 +60,12 @@ enum class SocketState : uint8_t { unknown, readable };  // readable: bytes, FIN
 enum class SocketWaits : bool { no, yes };               // without O_NONBLOCK
 
 // Moves what the socket has, `bytes_max` at most, to an empty pipe. Never waits. The count, 0 at the peer's FIN, or a negative errno.
-// splice_refused() tells whether a copy would have succeeded.
+// Or splice_stuck; splice_refused() tells whether a copy would have succeeded.
 ssize_t fill_pipe(Pipe& pipe, int socket_fd, size_t bytes_max, SocketState state);
 
 bool splice_refused(ssize_t result);
+// There is something that splice does not get past and recv does: TCP's urgent mark. This once, receive in the ordinary way.
+inline constexpr ssize_t splice_stuck = -EXDEV;
 
 // Moves the first bytes of `piece`, which lie in a pipe, to the socket. Never waits. The count or a negative errno.
 ssize_t drain_pipe(const Slice& piece, int socket_fd, SocketWaits waits);

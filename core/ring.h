@@ -24,7 +24,7 @@ class BlockPools;
 // Which block a single receive takes when bytes are there; nothing is held while it waits.
 enum class ReceiveSize : uint8_t { small, large };
 
-// lazy: success may be reported with the next event of any kind, so that a send alone does not end the wait. Errors are prompt.
+// lazy: when the send takes all that is there, its success may be reported with the next event of any kind, so that a send alone does not end the wait. Errors are prompt.
 // prompt: the completion ends the wait, for a sender that has something to do next.
 enum class Wake : uint8_t { lazy, prompt };
 
@@ -95,9 +95,13 @@ class Ring {
 
   // For workers: senders whose source waits for their credit. While there are any, lazy sends are reported promptly.
   void add_hungry(int change) { hungry_ += change; }
+  // Something waits behind a lazy send: before the next wait, lazy sends are reported promptly.
+  void hurry() { hurried_ = true; }
 
  protected:
+  bool wants_lazy() const { return hungry_ > 0 || hurried_; }
   int hungry_ = 0;
+  bool hurried_ = false;  // until the end of the turn
 };
 
 }  // namespace ringside

@@ -39,7 +39,9 @@ int32_t TcpTransport::held_bytes_max() const {
   return pipes() ? limits::piped_held_bytes_max : window_bytes_;
 }
 
-bool TcpTransport::pipes() const { return mode_ == ReceiveMode::bulk && relay_bytes_ >= limits::piped_bytes_min; }
+bool TcpTransport::pipes() const {
+  return mode_ == ReceiveMode::bulk && !dribbles_ && relay_bytes_ >= limits::piped_bytes_min;
+}
 
 void TcpTransport::arm_receive() {
   if (closing_ || ended_ || receive_.in_flight()) return;
@@ -80,6 +82,7 @@ void TcpTransport::received(Slice bytes) {
   const size_t size = bytes.size();
   credit_bytes_ -= static_cast<int32_t>(size);
   if (relay_bytes_ != relay_all) relay_bytes_ -= std::min(relay_bytes_, static_cast<uint32_t>(size));
+  if (bytes.piped() || size >= limits::piped_bytes_min) dribbles_ = size < limits::piped_bytes_min;
   // A connection with one large body will have another, whose head must not bring half of it into memory.
   if (relays_)
     small_next_ = bytes.piped() || size >= limits::piped_bytes_min || (small_next_ && size < limits::small_block_bytes);
@@ -120,6 +123,7 @@ void TcpTransport::expect(size_t bytes) {
 }
 
 void TcpTransport::relay(size_t bytes) {
+  if (bytes > relay_bytes_) dribbles_ = false;  // another body
   relay_bytes_ = static_cast<uint32_t>(std::min<size_t>(bytes, relay_all));
   relays_ = true;
 }
@@ -138,13 +142,19 @@ void TcpTransport::grant(size_t bytes) {
 void TcpTransport::send(Slice bytes) {
   if (closing_ || finishing_) return;
   out_.append(std::move(bytes));
-  if (!send_.in_flight()) worker_.flush_later(*this);
+  flush_soon();
+}
+
+// Behind a send in flight its completion goes on, which must come soon then.
+void TcpTransport::flush_soon() {
+  if (send_.in_flight()) return worker_.ring().hurry();
+  worker_.flush_later(*this);
 }
 
 void TcpTransport::finish() {
   if (finishing_ || closing_) return;
   finishing_ = true;
-  if (!send_.in_flight()) worker_.flush_later(*this);
+  flush_soon();
 }
 
 void TcpTransport::finish_and_close() {
@@ -156,8 +166,7 @@ void TcpTransport::on_flush() {
   if (closing_) return join();
   if (send_.in_flight()) return;
   if (!out_.empty()) {
-    const bool all = out_.slice_count() <= limits::send_pieces_max;
-    worker_.ring().send(send_, fd_, out_, all && !finishing_ ? Wake::lazy : Wake::prompt);
+    worker_.ring().send(send_, fd_, out_, finishing_ ? Wake::prompt : Wake::lazy);
     return;
   }
   if (closes_) return close({});

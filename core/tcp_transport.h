@@ -37,6 +37,7 @@ class TcpTransport final : public Transport, private Flushable {
  private:
   enum class ReceiveMode : uint8_t { multishot, bulk };
   void on_flush() override;
+  void flush_soon();
   void on_receive(Cqe cqe);
   void on_send(Cqe cqe);
   void received(Slice bytes);
@@ -69,6 +70,7 @@ class TcpTransport final : public Transport, private Flushable {
   bool closed_ : 1 = false;
   bool hungry_ : 1 = false;
   bool relays_ : 1 = false;      // relay() was called
+  bool dribbles_ : 1 = false;    // little came through the last pipe: one that many of these hold is one that others miss
   bool small_next_ : 1 = false;  // bulk: the bytes between two relayed bodies
 };
 

@@ -53,6 +53,7 @@ struct PipedRecord {
   int fd = -1;
   uint32_t index = 0;
   size_t bytes_max = 0;
+  bool cancelled = false;
 };
 
 // Records by index, reused.
@@ -204,6 +205,7 @@ class UringRing final : public Ring {
   void submit_send(SendRecord& record);
   void poll_socket(int fd, uint32_t events, uint64_t data);
   void send_by_itself(SendRecord& record);
+  bool copy_instead(PipedRecord& record);
   bool try_piped(PipedRecord& record, SocketState state, std::vector<Reaped>& to);
   void submit_now();
   int enter(uint32_t wait_completions, Duration wait_max);
@@ -333,7 +335,8 @@ void UringRing::send(Op& op, int fd, const Buffer& bytes, Wake wake) {
   record.op = &op;
   record.fd = fd;
   record.bytes.gather(bytes);
-  record.lazy = wake == Wake::lazy;
+  // What remains goes out when this is reported.
+  record.lazy = wake == Wake::lazy && record.bytes.total_bytes == bytes.size_bytes();
   record.cancelled = false;
   record.polls = record.bytes.piped.piped();
   if (record.polls) return send_by_itself(record);
@@ -403,18 +406,11 @@ void UringRing::receive_piped(Op& op, int fd, size_t bytes_max) {
 bool UringRing::try_piped(PipedRecord& record, SocketState state, std::vector<Reaped>& to) {
   Op& op = *record.op;
   Pipe* pipe = pools_.pipes.take();
-  if (pipe == nullptr) {
-    piped_.give(record);
-    op.ring_tag = tag_of(Kind::receive_large, static_cast<uint32_t>(record.fd));
-    arm_receive(op);
-    return true;
-  }
+  if (pipe == nullptr) return copy_instead(record);
   const ssize_t moved = fill_pipe(*pipe, record.fd, record.bytes_max, state);
   if (moved <= 0) pools_.pipes.give_back(*pipe);
-  if (splice_refused(moved)) {
-    pools_.pipes.give_up();
-    return try_piped(record, state, to);
-  }
+  if (splice_refused(moved)) pools_.pipes.give_up();
+  if (splice_refused(moved) || moved == splice_stuck) return copy_instead(record);
   if (moved == -EAGAIN) return false;
   const uint32_t flags = moved > 0 ? Cqe::flag_buffer : 0;
   if (moved > 0) stats_.piped_bytes += static_cast<uint64_t>(moved);
@@ -424,9 +420,19 @@ bool UringRing::try_piped(PipedRecord& record, SocketState state, std::vector<Re
   return true;
 }
 
+// The op goes on without its record, into a large block.
+bool UringRing::copy_instead(PipedRecord& record) {
+  record.op->ring_tag = tag_of(Kind::receive_large, static_cast<uint32_t>(record.fd));
+  piped_.give(record);
+  arm_receive(*record.op);
+  return true;
+}
+
 void UringRing::reap_piped(PipedRecord& record, int32_t result) {
-  if (result < 0) {  // cancelled, above all
+  if (record.cancelled) result = -ECANCELED;  // also when the cancel came too late for the poll
+  if (result < 0) {
     reaped_.push_back({record.op, {.result = result, .flags = 0}});
+    record.op->ring_tag = tag_of(Kind::other, 0);
     return piped_.give(record);
   }
   if (!try_piped(record, SocketState::readable, reaped_)) poll_socket(record.fd, POLLIN, reinterpret_cast<uint64_t>(&record) | data_piped);
@@ -478,7 +484,11 @@ void UringRing::cancel(Op& target) {
     record.cancelled = true;
     data = reinterpret_cast<uint64_t>(&record) | data_send;
   }
-  if (kind == Kind::receive_piped) data = reinterpret_cast<uint64_t>(&piped_.at(rest_of(target))) | data_piped;
+  if (kind == Kind::receive_piped) {
+    PipedRecord& record = piped_.at(rest_of(target));
+    record.cancelled = true;
+    data = reinterpret_cast<uint64_t>(&record) | data_piped;
+  }
   if (is_receive(kind)) {
     target.ring_tag |= tag_cancelled;
     data |= data_receive;
@@ -518,7 +528,7 @@ int UringRing::enter(uint32_t wait_completions, Duration wait_max) {
 // --- one turn ----------------------------------------------------------------------------------------------------------
 
 // The trap of skipped completions: whoever waits for a lazy send's credit would wait for ever, so then we do not sleep.
-bool UringRing::work_is_waiting() const { return !ready_.empty() || (hungry_ > 0 && !lazy_.empty()); }
+bool UringRing::work_is_waiting() const { return !ready_.empty() || (wants_lazy() && !lazy_.empty()); }
 
 void UringRing::turn(Duration wait_max) {
   feed_starved();
@@ -536,6 +546,7 @@ void UringRing::turn(Duration wait_max) {
   RS_CHECK(result >= 0 || result == -ETIME || result == -EINTR || result == -EBUSY || result == -EAGAIN);
   now_ = read_clock();
   wall_known_ = false;
+  hurried_ = false;
   reap();
   stats_.completions += reaped_.size();
   complete_lazy();
@@ -595,6 +606,7 @@ void UringRing::reap_send(SendRecord& record, int32_t result) {
 }
 
 void UringRing::finish_send(SendRecord& record, int32_t result) {
+  record.op->ring_tag = tag_of(Kind::other, 0);  // the record may have another owner before this is reported
   reaped_.push_back({record.op, {.result = result, .flags = 0}});
   record.bytes.piped = Slice();
   sends_.give(record);

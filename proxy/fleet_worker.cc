@@ -47,6 +47,7 @@ void FleetWorker::run() {
   pthread_setname_np(pthread_self(), name.c_str());
   pin_to(start_.cpu);
   BlockPools pools;
+  pools.pipes.share_descriptors(registry_.workers());
   std::string why;
   std::unique_ptr<Ring> ring;
   if (start_.ring == RingKind::uring)

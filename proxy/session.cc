@@ -147,6 +147,9 @@ void Session::on_flush() {
     if (last && ended_ && phase_ == Phase::serving) end_of_input();
   }
   watch_head();
+  // What was waiting was nothing but surplus behind the last request: no event of the codec will end this.
+  const bool over = phase_ == Phase::serving && exchange_ == nullptr && waiting_ == nullptr && codec_.idle();
+  if (over && codec_.held_bytes() == 0 && !codec_.reusable()) linger();
 }
 
 void Session::on_codec_error(Error why, uint16_t status) {
@@ -210,6 +213,7 @@ void Session::linger() {
   phase_ = Phase::lingering;
   left_ = !ended_;
   since_ = worker().now();
+  transport_->relay(0);  // nobody takes pieces of pipes any more
   if (codec_.client_is_done()) transport_->finish_and_close();
   else transport_->finish();
   if (ended_ && transport_->unsent_bytes() == 0) return close({});

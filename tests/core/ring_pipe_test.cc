@@ -2,6 +2,7 @@
 #include "core/pipe_pool.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include "tests/core/ring_fixture.h"
 
@@ -224,6 +225,49 @@ TEST_P(RingPipeTest, a_stalled_send_can_be_cancelled) {
   if (relay.in.in_flight()) ring().cancel(relay.in);
   EXPECT_TRUE(run_until([&] { return !relay.in.in_flight(); }));
   Receiver receiver(ring(), second_.server);
+  end(receiver);
+}
+
+// A send ends at a piece of a pipe: it must not be a lazy one then, or what is behind waits for an event that need not come.
+TEST_P(RingPipeTest, what_is_behind_a_piped_piece_does_not_wait_for_others) {
+  connect();
+  send_all(first_.client, pattern(1000));
+  Buffer buffer;
+  RecordedOp in([&](Cqe cqe) {
+    ASSERT_GT(cqe.result, 0);
+    buffer.append(ring().take_received(cqe));
+  });
+  ring().receive_piped(in, first_.server, 1000);
+  ASSERT_TRUE(run_until([&] { return in.done(); }));
+  buffer.append(Slice::of_static("tail"));
+  RecordedOp send;
+  ring().turn(Duration::zero());
+  const Instant start = ring().now();
+  ring().send(send, second_.client, buffer, Wake::lazy);
+  ring().turn(seconds(5));
+  EXPECT_LT(ring().now() - start, seconds(2));
+  EXPECT_TRUE(send.done());
+  EXPECT_EQ(send.result(), 1000);
+  Receiver receiver(ring(), second_.server);
+  end(receiver);
+}
+
+TEST_P(RingPipeTest, urgent_data_ends_nothing) {
+  if (simulated()) GTEST_SKIP() << "the simulated network has no urgent data";
+  connect();
+  send_all(first_.client, "aaaa");
+  ASSERT_EQ(::send(first_.client, "U", 1, MSG_OOB), 1);
+  send_all(first_.client, "bbbbbbbb");
+  Relay relay(ring(), first_.server, second_.client);
+  relay.receive();
+  Receiver receiver(ring(), second_.server);
+  receiver.again = true;
+  receiver.start_multishot();
+  EXPECT_TRUE(run_until([&] { return receiver.bytes == "aaaabbbbbbbb"; })) << receiver.bytes;
+  EXPECT_TRUE(relay.in.in_flight());
+  ring().cancel(relay.in);
+  EXPECT_TRUE(run_until([&] { return !relay.in.in_flight(); }));
+  receiver.again = false;
   end(receiver);
 }
 

@@ -409,6 +409,21 @@ TEST_P(RingTest, a_lazy_send_ends_the_wait_of_the_hungry) {
   close_pair(pair);
 }
 
+TEST_P(RingTest, a_lazy_send_ends_the_wait_when_something_hurries) {
+  const Pair pair = connected_pair();
+  Buffer buffer;
+  buffer.append(Slice::of_static("text"));
+  RecordedOp send;
+  ring().turn(Duration::zero());
+  const Instant start = ring().now();
+  ring().send(send, pair.client, buffer, Wake::lazy);
+  ring().hurry();
+  ring().turn(seconds(5));
+  EXPECT_LT(ring().now() - start, seconds(2));
+  EXPECT_TRUE(send.done());
+  close_pair(pair);
+}
+
 TEST_P(RingTest, a_lazy_send_that_fails_ends_the_wait) {
   const Pair pair = connected_pair();
   send_all(pair.client, "never read");

@@ -186,6 +186,7 @@ void SimRing::send(Op& op, int fd, const Buffer& bytes, Wake wake) {
       operation.pieces.push_back(slice.text());
     }
   }
+  operation.lazy = operation.lazy && operation.total_bytes == bytes.size_bytes();
   operation.checksum = checksum_of(operation.pieces);
 }
 
@@ -411,7 +412,7 @@ void SimRing::feed_starved() {
 
 // --- one turn ----------------------------------------------------------------------------------------------------------
 
-bool SimRing::ends_wait() const { return woken_ || !completions_.empty() || (hungry_ > 0 && !lazy_.empty()); }
+bool SimRing::ends_wait() const { return woken_ || !completions_.empty() || (wants_lazy() && !lazy_.empty()); }
 
 void SimRing::turn(Duration wait_max) {
   ++stats_.turns;
@@ -426,6 +427,7 @@ void SimRing::turn(Duration wait_max) {
   wait(wait_max);
   network_.spend(turn_cost);
   now_ = network_.now();
+  hurried_ = false;
   dispatch();
 }
 
