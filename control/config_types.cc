@@ -48,6 +48,39 @@ const ConfigTypeGroup* find_type_group(const google::protobuf::FieldDescriptor& 
   return nullptr;
 }
 
+namespace {
+
+// Fields inside TLS contexts: who may connect, who is believed, where keys come from and go to.
+constexpr auto tls_fields = std::to_array<std::string_view>({
+    "require_sni",
+    "tls_certificate_sds_secret_configs",
+    "tls_certificate_provider_instance",
+    "tls_certificate_certificate_provider",
+    "tls_certificate_certificate_provider_instance",
+    "validation_context_sds_secret_config",
+    "validation_context_certificate_provider",
+    "validation_context_certificate_provider_instance",
+    "combined_validation_context",
+    "custom_handshaker",
+    "custom_tls_certificate_selector",
+    "custom_validator_config",
+    "ca_certificate_provider_instance",
+    "system_root_certs",
+    "match_subject_alt_names",
+    "require_signed_certificate_timestamp",
+    "signature_algorithms",
+    "compliance_policies",
+    "private_key_provider",
+    "pkcs12",
+    "session_ticket_keys_sds_secret_config",
+    "enforce_rsa_key_usage",
+    "local_address_range",
+    "remote_address_range",
+    "oid",
+});
+
+}  // namespace
+
 bool weakens_security(std::string_view field) {
   // Transport security and identity; who may connect; conditions of a route (ignored, the route matches more); filters and
   // their settings; limits that protect; addresses that are believed.
@@ -56,31 +89,6 @@ bool weakens_security(std::string_view field) {
       "transport_socket_matches",
       "transport_socket_matcher",
       "require_tls",
-      "require_sni",
-      "tls_certificate_sds_secret_configs",
-      "tls_certificate_provider_instance",
-      "tls_certificate_certificate_provider",
-      "tls_certificate_certificate_provider_instance",
-      "validation_context_sds_secret_config",
-      "validation_context_certificate_provider",
-      "validation_context_certificate_provider_instance",
-      "combined_validation_context",
-      "custom_handshaker",
-      "custom_tls_certificate_selector",
-      "custom_validator_config",
-      "ca_certificate_provider_instance",
-      "system_root_certs",
-      "match_subject_alt_names",
-      "require_signed_certificate_timestamp",
-      "signature_algorithms",
-      "compliance_policies",
-      "private_key_provider",
-      "pkcs12",
-      "session_ticket_keys_sds_secret_config",
-      "enforce_rsa_key_usage",
-      "local_address_range",
-      "remote_address_range",
-      "oid",
       "secrets",
       "tls_context",
       "filter_chain_match",
@@ -123,7 +131,8 @@ bool weakens_security(std::string_view field) {
       "path_normalization_options",
       "validate_clusters",
   });
-  return std::find(fields.begin(), fields.end(), field) != fields.end();
+  return std::find(fields.begin(), fields.end(), field) != fields.end() ||
+         std::find(tls_fields.begin(), tls_fields.end(), field) != tls_fields.end();
 }
 
 bool guards_requests(std::string_view type) {

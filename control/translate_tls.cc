@@ -147,8 +147,9 @@ Draft translate_common(TranslateContext& context, const api::CommonTlsContext& c
   draft.spec.cipher_suites.assign(params.cipher_suites().begin(), params.cipher_suites().end());
   draft.spec.curves.assign(params.ecdh_curves().begin(), params.ecdh_curves().end());
   draft.spec.alpn.assign(common.alpn_protocols().begin(), common.alpn_protocols().end());
-  for (int at = 0; at < common.tls_certificates_size(); ++at) {
-    translate_certificate(context, common.tls_certificates(at), at, draft);
+  int at = 0;
+  for (const api::TlsCertificate& certificate : common.tls_certificates()) {
+    translate_certificate(context, certificate, at++, draft);
   }
   if (common.has_validation_context()) translate_validation(context, common.validation_context(), draft);
   draft.spec.key_log_path = common.key_log().path();
@@ -224,14 +225,15 @@ std::string original_field(const Draft& draft, const std::string& field) {
   return fmt::format("{}[{}]{}", name, draft.certificates_at[static_cast<size_t>(index)], field.substr(field.find(']') + 1));
 }
 
-// Tries until every error was found.
+// Tries until every error was found. Null only when one was reported: a null context means plain bytes.
 TlsContextPtr build(TranslateContext& context, Draft& draft, const pb::Message& root, const pb::Message& common,
                     const std::function<TlsContextResult()>& make) {
   while (true) {
     TlsContextResult made = make();
     if (made) return draft.whole ? *std::move(made) : nullptr;
     const TlsSpecError error = made.error();
-    if (!draft.whole && may_follow(error.field)) return nullptr;
+    const bool unread = (context.damaged(root) || context.damaged(common)) && context.any_errors();
+    if ((unread || !draft.whole) && may_follow(error.field)) return nullptr;
     draft.whole = false;
     report(context, root, common, {original_field(draft, error.field), error.reason});
     if (!drop(draft, error.field)) return nullptr;
@@ -281,7 +283,6 @@ TlsContextPtr translate_server(TranslateContext& context, const api::DownstreamT
   }
   const api::CommonTlsContext& common = tls.common_tls_context();
   Draft draft = translate_common(context, common);
-  draft.whole &= !context.damaged(tls) && !context.damaged(common);
   if (listener.http != nullptr) withhold_http2(context, common, draft);
   TlsServerSpec spec;
   context.flag(tls, Tls::kRequireClientCertificateFieldNumber, spec.require_client_certificate);
@@ -304,7 +305,6 @@ TlsContextPtr translate_client(TranslateContext& context, const api::UpstreamTls
   }
   const api::CommonTlsContext& common = tls.common_tls_context();
   Draft draft = translate_common(context, common);
-  draft.whole &= !context.damaged(tls) && !context.damaged(common);
   TlsClientSpec spec;
   spec.server_name = tls.sni();
   spec.allow_renegotiation = tls.allow_renegotiation();
@@ -314,6 +314,12 @@ TlsContextPtr translate_client(TranslateContext& context, const api::UpstreamTls
     copy.common.validation.match_server_name = tls.auto_sni_san_validation();
     return TlsContext::make_client(std::move(copy));
   });
+}
+
+// Nothing that was written to encrypt may end as plain bytes.
+void refuse_unknown(TranslateContext& context, const TransportSocket& socket) {
+  if (context.any_errors()) return;
+  context.fail(socket, TransportSocket::kTypedConfigFieldNumber, "is no transport socket that this version of ringside knows");
 }
 
 // True when there is something to translate; a socket without any content is reported.
@@ -331,8 +337,10 @@ TlsContextPtr translate_downstream_socket(TranslateContext& context, const Trans
   if (const auto* tls = context.typed<api::DownstreamTlsContext>(socket.typed_config()))
     return translate_server(context, *tls, listener);
   if (context.typed<api::UpstreamTlsContext>(socket.typed_config()) != nullptr) {
-    context.fail(socket, TransportSocket::kTypedConfigFieldNumber, "UpstreamTlsContext is for clusters, here goes DownstreamTlsContext");
+    context.fail(socket, TransportSocket::kTypedConfigFieldNumber,
+                 "UpstreamTlsContext is for clusters, here goes DownstreamTlsContext");
   }
+  refuse_unknown(context, socket);
   return nullptr;
 }
 
@@ -343,7 +351,10 @@ void translate_upstream_socket(TranslateContext& context, const TransportSocket&
     cluster.tls_host_name = tls->auto_host_sni();
     context.number(*tls, api::UpstreamTlsContext::kMaxSessionKeysFieldNumber, cluster.tls_sessions_max);
   } else if (context.typed<api::DownstreamTlsContext>(socket.typed_config()) != nullptr) {
-    context.fail(socket, TransportSocket::kTypedConfigFieldNumber, "DownstreamTlsContext is for filter chains, here goes UpstreamTlsContext");
+    context.fail(socket, TransportSocket::kTypedConfigFieldNumber,
+                 "DownstreamTlsContext is for filter chains, here goes UpstreamTlsContext");
+  } else {
+    refuse_unknown(context, socket);
   }
 }
 

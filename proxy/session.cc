@@ -232,6 +232,7 @@ void Session::on_closed(Error why) {
   phase_ = Phase::closing;
   timer_.disarm();
   why.origin = Origin::downstream;
+  if (why.code == ErrorCode::bad_message) why.code = ErrorCode::peer_reset;  // it is TLS that broke: no answer is under way
   if (exchange_ != nullptr) {
     cut_ = true;
     codec_.abort(why);

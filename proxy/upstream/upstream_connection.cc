@@ -148,6 +148,7 @@ void UpstreamConnection::on_closed(Error why) {
       busy_ = false;
       why.origin = Origin::upstream;
       why.detail = detail_of(why);
+      if (why.code == ErrorCode::bad_message) why.code = ErrorCode::peer_reset;  // it is TLS that broke, not HTTP
       if (codec_.in_framed_response()) {  // it broke off, which is the same however it did
         why.code = ErrorCode::bad_message;
         pool_.cluster().stats().inc(ClusterStat::upstream_cx_protocol_error);
