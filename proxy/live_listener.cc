@@ -93,6 +93,10 @@ void LiveListener::on_accept(int fd) {
   http_stats_.inc(HttpStat::downstream_cx_active);
   http_stats_.inc(HttpStat::downstream_cx_http1_total);
   http_stats_.inc(HttpStat::downstream_cx_http1_active);
+  if (has_tls()) {
+    http_stats_.inc(HttpStat::downstream_cx_ssl_total);
+    http_stats_.inc(HttpStat::downstream_cx_ssl_active);
+  }
   Session* session = shard_.new_session(*this, fd);  // retires itself when its transport is closed
   sessions_.push_back(*session);
   session->start();
@@ -102,6 +106,7 @@ void LiveListener::on_accept(int fd) {
 void LiveListener::on_session_closed(SessionEnd end) {
   http_stats_.dec(HttpStat::downstream_cx_active);
   http_stats_.dec(HttpStat::downstream_cx_http1_active);
+  if (has_tls()) http_stats_.dec(HttpStat::downstream_cx_ssl_active);
   http_stats_.inc(HttpStat::downstream_cx_destroy);
   http_stats_.inc(end.by_client ? HttpStat::downstream_cx_destroy_remote : HttpStat::downstream_cx_destroy_local);
   if (end.cut_an_exchange) {

@@ -482,3 +482,37 @@ def test_tcp_silent_origin(proxy, upstream, folder):
     with harness.connect(running.listen_ports["tcp"]) as client:
         assert harness.read_to_end(client) == b""
     assert running.stat("cluster.origin.upstream_cx_connect_timeout") == 1
+
+
+# --- Statistics, compared with Envoy -----------------------------------------------------------------------------------
+
+# Of Envoy's key usage check and of secrets that come later, which are not there.
+ENVOYS_ONLY = re.compile(r"ssl\.was_key_usage_invalid|_ssl_socket_factory\.|ssl\.certificate\.|secrets?")
+
+
+def ssl_stats(running, port, folder):
+    for _ in range(2):
+        assert get_tls(folder, port).status == 200
+    harness.exchange(port, b"no TLS\r\n\r\n")
+    harness.wait_until(lambda: sum(running.stats(r"^listener.*ssl\.connection_error").values()) == 1, "it is counted")
+    stats = running.stats(r"ssl")
+    return {name.replace(str(port), "PORT"): value for name, value in stats.items() if not ENVOYS_ONLY.search(name)}
+
+
+def test_ssl_stats_are_envoys(proxy, envoy, upstream, folder):
+    server = upstream(over_tls(server_context(folder), answering(echo_head)))
+
+    # Left alone, each side has its own order of ciphers, and Envoy's clusters speak TLS 1.2 at most.
+    params = {"tls_params": {"tls_maximum_protocol_version": "TLSv1_2", "cipher_suites": ["ECDHE-ECDSA-AES128-GCM-SHA256"]}}
+
+    def configuration():
+        listener = downstream(http_listener(harness.free_port(), [route()]), common(folder, "server", **params))
+        return [listener], [cluster("origin", server.port, **upstream_tls(common(folder, ca="ca", **params), sni="server.test"))]
+
+    seen = []
+    for start in (envoy, proxy):
+        listeners, clusters = configuration()
+        port = listeners[0]["address"]["socket_address"]["port_value"]
+        seen.append(ssl_stats(start(listeners, clusters), port, folder))
+    theirs, ours = seen
+    assert ours == theirs
