@@ -1,11 +1,13 @@
 """Listeners and clusters that speak TLS, against curl, openssl and Python on both legs."""
 
+import base64
 import contextlib
 import hashlib
 import os
 import re
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -274,6 +276,62 @@ def test_drain(proxy, upstream, folder):
         assert client.recv(1) == b"", "close_notify comes before the FIN"
 
 
+def test_secrets_from_everywhere(proxy, upstream, folder):
+    """A chain from the environment, an encrypted key with a password in a file; the second certificate is chosen by name."""
+    openssl(folder, "pkcs8", "-topk8", "-in", "server.key", "-out", "locked.key", "-passout", "pass:secret")
+    (folder / "password").write_text("secret\n")
+    certificates = [pair(folder, "client"), {
+        "certificate_chain": {"environment_variable": "CHAIN"}, "private_key": {"inline_string": (folder / "locked.key").read_text()},
+        "password": {"filename": str(folder / "password")}}]
+    listener = downstream(http_listener(harness.free_port(), [route()]), {"tls_certificates": certificates})
+    running = proxy([listener], [cluster("origin", upstream(answering(echo_head)).port)], environment={"CHAIN": (folder / "server.pem").read_text()})
+    for name in ("server.test", "client.test"):
+        with connect(client_context(folder), running.listen_ports["http"], name=name) as client:
+            assert client.getpeercert()["subject"] == ((("commonName", name.split(".")[0]),),)
+
+
+def test_tickets_of_another_proxy(proxy, upstream, folder):
+    keys = {"keys": [{"inline_bytes": base64.b64encode(os.urandom(80)).decode()}]}
+    port = upstream(answering(echo_head)).port
+    first, second = (https(proxy, folder, port, session_ticket_keys=keys)[1] for _ in range(2))
+    stranger = https(proxy, folder, port)[1]
+    context = client_context(folder)
+    with connect(context, first) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert harness.receive_response(client).status == 200
+        session = client.session
+    for where, resumed in ((stranger, False), (second, True)):
+        with connect(context, where, session) as client:
+            assert client.session_reused is resumed
+
+
+def test_clients_that_vanish_leave_nothing(proxy, upstream, folder):
+    """In the handshake and in a request, by FIN and by reset, many of them."""
+    running, port = https(proxy, folder, upstream(answering(echo_head)).port)
+    context = client_context(folder)
+    hello = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), hello, server_hostname="server.test").do_handshake()
+    hello = hello.read()
+    before = running.open_fds()
+    for turn in range(100):
+        with harness.connect(port) as client:
+            client.sendall(hello[:turn * 7])
+            if turn % 2:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    for turn in range(30):
+        with connect(context, port) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nx")
+            if turn % 2:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    for name in ("http.http.downstream_cx_active", "http.http.downstream_cx_ssl_active", "http.http.downstream_rq_active",
+                 "cluster.origin.upstream_rq_active"):
+        harness.wait_until(lambda: running.stat(name) == 0, name)  # noqa: B023
+    kept = "cluster.origin.upstream_cx_active"  # idle ones may be
+    harness.wait_until(lambda: running.open_fds() <= before + running.stat(kept), "descriptors are closed")
+    assert get_tls(folder, port).status == 200
+
+
 def test_raw_buffer(proxy, upstream):
     listener = http_listener(harness.free_port(), [route()])
     raw = {"name": "envoy.transport_sockets.raw_buffer", "typed_config": {
@@ -429,6 +487,35 @@ def test_tcp_over_tls_both_ways(proxy, upstream, folder):
         client.unwrap()
     harness.wait_until(lambda: running.stat("cluster.origin.upstream_cx_active") == 0, "both legs are closed")
     assert running.stat("cluster.origin.ssl.handshake") == 1
+
+
+def test_tcp_half_close_of_a_tls_client(proxy, upstream, folder):
+    """close_notify becomes a FIN, and the answer still comes."""
+
+    def serve(connection):
+        data = harness.read_to_end(connection)
+        connection.sendall(data[::-1] * 1000)
+
+    running = proxy([downstream(tcp_listener(harness.free_port(), "origin"), common(folder, "server"))], [cluster("origin", upstream(serve).port)])
+    with harness.connect(running.listen_ports["tcp"]) as raw:
+        came, going = ssl.MemoryBIO(), ssl.MemoryBIO()  # Python's sockets cannot say close_notify and read on
+        client = client_context(folder).wrap_bio(came, going, server_hostname="server.test")
+        while True:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+                break
+            raw.sendall(going.read())
+            came.write(raw.recv(65536))
+        client.write(b"abcdef")
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.unwrap()
+        raw.sendall(going.read())
+        came.write(harness.read_to_end(raw))
+        answer = b""
+        with contextlib.suppress(ssl.SSLZeroReturnError):
+            while part := client.read(65536):
+                answer += part
+        assert answer == b"fedcba" * 1000
 
 
 def test_tcp_plain_to_tls(proxy, upstream, folder):
