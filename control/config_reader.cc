@@ -40,7 +40,7 @@ V as_parameter(void (pb::Reflection::*)(pb::Message*, const pb::FieldDescriptor*
   return static_cast<V>(std::move(value));
 }
 
-// Names of values are written in any case, and with "-" for "_".
+// A name of a value as it is compared: in any case, and with "-" for "_".
 std::string enum_name(std::string_view text) {
   std::string name(text);
   for (char& c : name) {
@@ -311,7 +311,10 @@ void ConfigReader::read_scalar(const ConfigNode& node, pb::Message& message, con
 
 void ConfigReader::read_enum(const ConfigNode& node, pb::Message& message, const Field& field, const Target& target) {
   const pb::EnumDescriptor& type = *field.enum_type();
-  const pb::EnumValueDescriptor* value = type.FindValueByName(enum_name(node.text));
+  const pb::EnumValueDescriptor* value = nullptr;
+  for (int i = 0; i < type.value_count() && value == nullptr; ++i) {
+    if (enum_name(type.value(i)->name()) == enum_name(node.text)) value = type.value(i);
+  }
   if (value == nullptr) {
     const auto number = scalar_signed(node, 0, std::numeric_limits<int32_t>::max());
     if (number) value = type.FindValueByNumber(static_cast<int>(*number));

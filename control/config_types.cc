@@ -6,9 +6,11 @@
 #include "file_access_log.pb.h"
 #include "http_connection_manager.pb.h"
 #include "http_protocol_options.pb.h"
+#include "raw_buffer.pb.h"
 #include "router.pb.h"
 #include "stream_access_log.pb.h"
 #include "tcp_proxy.pb.h"
+#include "tls.pb.h"
 
 namespace ringside {
 
@@ -30,6 +32,11 @@ const std::vector<ConfigTypeGroup>& type_groups() {
       {"envoy.config.cluster.v3.Cluster.typed_extension_protocol_options",
        "a set of protocol options",
        {&ext::upstreams::http::v3::HttpProtocolOptions::default_instance()}},
+      {"envoy.config.core.v3.TransportSocket.typed_config",
+       "a transport socket",
+       {&ext::transport_sockets::tls::v3::DownstreamTlsContext::default_instance(),
+        &ext::transport_sockets::tls::v3::UpstreamTlsContext::default_instance(),
+        &ext::transport_sockets::raw_buffer::v3::RawBuffer::default_instance()}},
   };
   return groups;
 }
@@ -40,6 +47,39 @@ const ConfigTypeGroup* find_type_group(const google::protobuf::FieldDescriptor& 
   }
   return nullptr;
 }
+
+namespace {
+
+// Fields inside TLS contexts: who may connect, who is believed, where keys come from and go to.
+constexpr auto tls_fields = std::to_array<std::string_view>({
+    "require_sni",
+    "tls_certificate_sds_secret_configs",
+    "tls_certificate_provider_instance",
+    "tls_certificate_certificate_provider",
+    "tls_certificate_certificate_provider_instance",
+    "validation_context_sds_secret_config",
+    "validation_context_certificate_provider",
+    "validation_context_certificate_provider_instance",
+    "combined_validation_context",
+    "custom_handshaker",
+    "custom_tls_certificate_selector",
+    "custom_validator_config",
+    "ca_certificate_provider_instance",
+    "system_root_certs",
+    "match_subject_alt_names",
+    "require_signed_certificate_timestamp",
+    "signature_algorithms",
+    "compliance_policies",
+    "private_key_provider",
+    "pkcs12",
+    "session_ticket_keys_sds_secret_config",
+    "enforce_rsa_key_usage",
+    "local_address_range",
+    "remote_address_range",
+    "oid",
+});
+
+}  // namespace
 
 bool weakens_security(std::string_view field) {
   // Transport security and identity; who may connect; conditions of a route (ignored, the route matches more); filters and
@@ -91,7 +131,8 @@ bool weakens_security(std::string_view field) {
       "path_normalization_options",
       "validate_clusters",
   });
-  return std::find(fields.begin(), fields.end(), field) != fields.end();
+  return std::find(fields.begin(), fields.end(), field) != fields.end() ||
+         std::find(tls_fields.begin(), tls_fields.end(), field) != tls_fields.end();
 }
 
 bool guards_requests(std::string_view type) {

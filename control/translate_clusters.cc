@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "control/translate_common.h"
+#include "control/translate_tls.h"
 #include "http_protocol_options.pb.h"
 
 namespace ringside {
@@ -175,6 +176,7 @@ ClusterSpec translate_cluster(TranslateContext& context, const Cluster& cluster)
   if (spec.connection_buffer_bytes_max == 0) spec.connection_buffer_bytes_max = std::numeric_limits<uint32_t>::max();
   spec.respect_dns_ttl = cluster.respect_dns_ttl();
   spec.dns_family = translate_family(cluster.dns_lookup_family());
+  if (cluster.has_transport_socket()) translate_upstream_socket(context, cluster.transport_socket(), spec);
   translate_protocol(context, cluster, spec);
   translate_thresholds(context, cluster, spec);
   translate_load_assignment(context, cluster, spec);

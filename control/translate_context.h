@@ -47,6 +47,8 @@ class TranslateContext {
     return dynamic_cast<const T*>(places_.typed_in_map(message, key));
   }
   bool damaged(const Message& message) const { return places_.damaged(message); }
+  // Something was reported already, wherever it was.
+  bool any_errors() const { return errors_.any(); }
   // "file:line:column" of a message.
   std::string where(const Message& message) const;
 

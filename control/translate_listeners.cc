@@ -9,6 +9,7 @@
 
 #include "control/translate_common.h"
 #include "control/translate_http.h"
+#include "control/translate_tls.h"
 #include "tcp_proxy.pb.h"
 
 namespace ringside {
@@ -59,6 +60,8 @@ void translate_filter_chains(TranslateContext& context, const Listener& listener
                    "HttpConnectionManager and TcpProxy both do", 1);
     }
     for (const Filter& filter : chain.filters()) translate_filter(context, filter, spec);
+    if (chain.has_transport_socket()) spec.tls = translate_downstream_socket(context, chain.transport_socket(), spec);
+    context.duration(chain, FilterChain::kTransportSocketConnectTimeoutFieldNumber, spec.handshake_timeout);
   }
 }
 

@@ -40,9 +40,9 @@ constexpr auto table = std::to_array<MessageFields>({
      "ignore_health_on_host_removal? lb_subset_config least_request_lb_config load_balancing_policy "
      "lrs_report_endpoint_metrics lrs_server maglev_lb_config original_dst_lb_config outlier_detection "
      "preconnect_policy protocol_selection ring_hash_lb_config round_robin_lb_config track_cluster_stats "
-     "track_timeout_budgets? transport_socket transport_socket_matcher transport_socket_matches "
-     "typed_dns_resolver_config upstream_bind_config upstream_config upstream_connection_options "
-     "upstream_http_protocol_options use_tcp_for_dns_lookups? wait_for_warm_on_init"},
+     "track_timeout_budgets? transport_socket_matcher transport_socket_matches typed_dns_resolver_config "
+     "upstream_bind_config upstream_config upstream_connection_options upstream_http_protocol_options "
+     "use_tcp_for_dns_lookups? wait_for_warm_on_init"},
     {"envoy.config.core.v3.Address",
      "envoy_internal_address"},
     {"envoy.config.core.v3.DataSource",
@@ -76,7 +76,7 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.config.listener.v3.Filter",
      "config_discovery"},
     {"envoy.config.listener.v3.FilterChain",
-     "transport_socket transport_socket_connect_timeout use_proxy_proto"},
+     "use_proxy_proto"},
     {"envoy.config.listener.v3.FilterChainMatch",
      "address_suffix application_protocols destination_port direct_source_prefix_ranges prefix_ranges "
      "server_names source_ports source_prefix_ranges source_type suffix_len transport_protocol"},
@@ -131,6 +131,27 @@ constexpr auto table = std::to_array<MessageFields>({
      "flush_access_log_on_connected? hash_policy max_downstream_connection_duration_jitter_percentage "
      "max_early_data_bytes metadata_match on_demand proxy_protocol_tlvs tunneling_config upstream_connect_mode "
      "upstream_idle_timeout weighted_clusters"},
+    {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
+     "ca_certificate_provider_instance custom_validator_config match_subject_alt_names "
+     "require_signed_certificate_timestamp system_root_certs watched_directory"},
+    {"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext",
+     "combined_validation_context custom_handshaker custom_tls_certificate_selector "
+     "tls_certificate_certificate_provider tls_certificate_certificate_provider_instance "
+     "tls_certificate_provider_instance tls_certificate_sds_secret_configs "
+     "validation_context_certificate_provider validation_context_certificate_provider_instance "
+     "validation_context_sds_secret_config"},
+    {"envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+     "full_scan_certs_on_sni_mismatch require_sni session_ticket_keys_sds_secret_config"},
+    {"envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher",
+     "oid"},
+    {"envoy.extensions.transport_sockets.tls.v3.TlsCertificate",
+     "pkcs12 private_key_provider signed_certificate_timestamp watched_directory"},
+    {"envoy.extensions.transport_sockets.tls.v3.TlsKeyLog",
+     "local_address_range remote_address_range"},
+    {"envoy.extensions.transport_sockets.tls.v3.TlsParameters",
+     "compliance_policies signature_algorithms"},
+    {"envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+     "enforce_rsa_key_usage"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
      "auto_config hash_policy header_validation_config http_filters outlier_detection request_mirror_policies "
      "retry_policy upstream_http_protocol_options"},
@@ -138,6 +159,10 @@ constexpr auto table = std::to_array<MessageFields>({
      "http2_protocol_options http3_protocol_options"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig",
      "http2_protocol_options http3_protocol_options"},
+    {"envoy.type.matcher.v3.RegexMatcher.GoogleRE2",
+     "max_program_size"},
+    {"envoy.type.matcher.v3.StringMatcher",
+     "custom"},
     // clang-format on
 });
 

@@ -169,6 +169,7 @@ void Exchange::log() {
   record_.downstream_remote = client_.is_forwarded ? &client_.address : &peer;
   record_.connection_id = session_.id();
   record_.listener_name = listener.spec().name;
+  listener.describe_tls(session_.transport(), record_, arena_);
   if (host_ != nullptr) record_.upstream_host = host_->text();
   if (cluster_ != nullptr) record_.upstream_cluster = cluster_->spec().name;
   listener.write_access_logs(record_);

@@ -59,9 +59,10 @@ bool Exchange::prepare_target(Head& head) {
 void Exchange::route_request(Head& head) {
   LiveListener& listener = session_.listener();
   Ring& ring = worker_.ring();
-  client_ = manager_.forwarding().on_request(head, {.peer = session_.peer_address(), .tls = false},
+  client_ = manager_.forwarding().on_request(head, {.peer = session_.peer_address(), .tls = session_.listener().has_tls()},
                                              {.high = ring.random(), .low = ring.random()});
   record_.is_internal = client_.is_internal;
+  if (listener.headers_tell_tls()) listener.describe_tls(session_.transport(), record_, arena_);
   listener.http_stats().inc(HttpStat::rq_total);
   const RouteMatch match = manager_.routes().match(head.authority, head.path);
   if (match.route == nullptr) {
@@ -108,7 +109,7 @@ void Exchange::on_lease_failed(Error why) {
   phase_ = Phase::routing;
   if (why.code == ErrorCode::overloaded) return reply_overflow();
   flags_.set(ResponseFlag::upstream_connection_failure);
-  record_.upstream_transport_failure_reason = why.detail;
+  record_.upstream_transport_failure_reason = arena_.copy(why.detail);  // the connection may have made it up
   host_->cells(worker_.index()).add(HostStat::rq_error);
   if (why.code == ErrorCode::timed_out)
     return reply({.status = 503,

@@ -85,7 +85,7 @@ void Exchange::on_upstream_reset(Error why) {
   host_->cells(worker_.index()).add(HostStat::rq_error);
   const bool protocol = why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large;
   flags_.set(protocol ? ResponseFlag::upstream_protocol_error : ResponseFlag::upstream_connection_termination);
-  record_.upstream_transport_failure_reason = why.detail;
+  record_.upstream_transport_failure_reason = arena_.copy(why.detail);
   if (response_started_)
     return reply({.status = 0,
                   .body = {},

@@ -1,15 +1,51 @@
 #include "proxy/live_listener.h"
 
+#include <algorithm>
+
 #include "core/log.h"
+#include "core/tcp_transport.h"
 #include "proxy/shard.h"
 
 namespace ringside {
+namespace {
+
+// What a line says of the certificates, which must be read for it.
+bool tells_peer(const AccessLogFormat& format) {
+  using Record = AccessLogRecord;
+  return format.tells(&Record::tls_peer_subject) || format.tells(&Record::tls_peer_uri_san) ||
+         format.tells(&Record::tls_peer_dns_san);
+}
+
+bool edit_holds(const HeaderEditSpec& edit, std::string_view text) {
+  const auto holds = [text](const HeaderValueSpec& value) { return value.value.find(text) != std::string::npos; };
+  return std::any_of(edit.request_add.begin(), edit.request_add.end(), holds) ||
+         std::any_of(edit.response_add.begin(), edit.response_add.end(), holds);
+}
+
+// Whether the value of a header to add has this text.
+bool headers_hold(const RouteConfigSpec& routes, std::string_view text) {
+  bool holds = edit_holds(routes.headers, text);
+  for (const VirtualHostSpec& host : routes.virtual_hosts) {
+    holds |= edit_holds(host.headers, text);
+    for (const RouteSpec& route : host.routes) holds |= edit_holds(route.headers, text);
+  }
+  return holds;
+}
+
+std::string_view joined(const std::vector<std::string>& names, Arena& arena) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ",") + name;
+  return arena.copy(text);
+}
+
+}  // namespace
 
 LiveListener::LiveListener(Shard& shard, std::shared_ptr<const ListenerEntry> entry, int listening_fd)
     : shard_(shard), worker_(shard.worker()), entry_(std::move(entry)) {
   StatCells& cells = shard.stat_cells();
   stats_ = cells.block(entry_->stats);
   worker_stats_ = cells.block(shard.registry().group<ListenerWorkerStat>(listener_worker_scope(entry_->stat_address, worker_.index())));
+  if (has_tls()) tls_stats_ = cells.block(entry_->tls_stats);
   if (entry_->http != nullptr) {
     http_stats_ = cells.block(entry_->http_stats);
     listener_http_stats_ = cells.block(entry_->listener_http_stats);
@@ -28,6 +64,18 @@ void LiveListener::start() {
 
 Cluster* LiveListener::tcp_cluster() { return shard_.cluster(entry_->tcp_cluster); }
 
+std::unique_ptr<Transport> LiveListener::make_transport(int fd) {
+  auto plain = std::make_unique<TcpTransport>(worker_, fd);
+  if (!has_tls()) return plain;
+  return std::make_unique<TlsTransport>(worker_, entry_->spec.tls, std::move(plain), TlsConnectionOptions{.stats = &tls_stats_});
+}
+
+Instant LiveListener::handshake_deadline(const Transport& transport, Instant accepted) const {
+  const TlsTransport* const tls = tls_of(transport);
+  const bool waits = tls != nullptr && tls->state() <= TlsState::handshaking;
+  return waits && spec().handshake_timeout > Duration::zero() ? accepted + spec().handshake_timeout : Instant::max();
+}
+
 // --- connections -------------------------------------------------------------------------------------------------------
 
 void LiveListener::on_accept(int fd) {
@@ -45,6 +93,10 @@ void LiveListener::on_accept(int fd) {
   http_stats_.inc(HttpStat::downstream_cx_active);
   http_stats_.inc(HttpStat::downstream_cx_http1_total);
   http_stats_.inc(HttpStat::downstream_cx_http1_active);
+  if (has_tls()) {
+    http_stats_.inc(HttpStat::downstream_cx_ssl_total);
+    http_stats_.inc(HttpStat::downstream_cx_ssl_active);
+  }
   Session* session = shard_.new_session(*this, fd);  // retires itself when its transport is closed
   sessions_.push_back(*session);
   session->start();
@@ -54,6 +106,7 @@ void LiveListener::on_accept(int fd) {
 void LiveListener::on_session_closed(SessionEnd end) {
   http_stats_.dec(HttpStat::downstream_cx_active);
   http_stats_.dec(HttpStat::downstream_cx_http1_active);
+  if (has_tls()) http_stats_.dec(HttpStat::downstream_cx_ssl_active);
   http_stats_.inc(HttpStat::downstream_cx_destroy);
   http_stats_.inc(end.by_client ? HttpStat::downstream_cx_destroy_remote : HttpStat::downstream_cx_destroy_local);
   if (end.cut_an_exchange) {
@@ -109,12 +162,18 @@ void LiveListener::close_sessions(Error why) {
 void LiveListener::open_logs() {
   const std::vector<AccessLogSpec>& specs =
       entry_->http != nullptr ? entry_->spec.http->access_logs : entry_->spec.tcp->access_logs;
+  if (has_tls() && entry_->http != nullptr) {
+    const RouteConfigSpec& routes = entry_->spec.http->routes;
+    tells_tls_peer_ = headers_hold(routes, "%DOWNSTREAM_PEER_");
+    headers_tell_tls_ = headers_hold(routes, "%DOWNSTREAM_") || headers_hold(routes, "%REQUESTED_SERVER_NAME");
+  }
   formats_.reserve(specs.size());  // logs_ points into it
   for (const AccessLogSpec& spec : specs) {
     auto format = AccessLogFormat::parse(spec.format.empty() ? AccessLogFormat::default_text() : std::string_view(spec.format));
     RS_CHECK(format.has_value());  // control/ has parsed it before
     logs_local_address_ |= format->tells(&AccessLogRecord::downstream_local);
     logs_upstream_local_address_ |= format->tells(&AccessLogRecord::upstream_local);
+    tells_tls_peer_ |= tells_peer(*format);
     formats_.push_back(std::move(*format));
     logs_.push_back({&formats_.back(), &shard_.log_file(spec.path)});
   }
@@ -122,6 +181,24 @@ void LiveListener::open_logs() {
 
 void LiveListener::write_access_logs(const AccessLogRecord& record) {
   for (const Log& log : logs_) log.file->append(*log.format, record, shard_.second_cache());
+}
+
+void LiveListener::describe_tls(const Transport& transport, AccessLogRecord& record, Arena& arena) const {
+  const TlsTransport* const tls = tls_of(transport);
+  if (tls == nullptr) return;
+  record.tls_failure = tls->failure_text();
+  const TlsFacts facts = tls->facts();
+  record.tls_server_name = facts.server_name;
+  if (facts.cipher == "(NONE)") return;  // the handshake did not get so far
+  record.tls_version = facts.version;
+  record.tls_cipher = facts.cipher;
+  if (const CertificateInfo* own = tls->local_certificate()) record.tls_local_subject = own->subject;
+  if (!tells_tls_peer_) return;
+  if (const auto peer = tls->peer_certificate()) {
+    record.tls_peer_subject = arena.copy(peer->subject);
+    record.tls_peer_uri_san = joined(peer->uri_sans, arena);
+    record.tls_peer_dns_san = joined(peer->dns_sans, arena);
+  }
 }
 
 // Counted as Envoy does, for which a request begins with its first byte.

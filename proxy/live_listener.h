@@ -9,6 +9,7 @@
 #include "proxy/session.h"
 #include "proxy/snapshot.h"
 #include "proxy/tcp_session.h"
+#include "tls/tls_transport.h"
 
 namespace ringside {
 
@@ -38,6 +39,15 @@ class LiveListener final : private ListenerUser {
   uint16_t local_port() const { return entry_->spec.address.port(); }
   const HttpManager& http() const { return *entry_->http; }
   Cluster* tcp_cluster();
+  // For an accepted socket: plain, or a TlsTransport where the listener speaks TLS.
+  std::unique_ptr<Transport> make_transport(int fd);
+  bool has_tls() const { return entry_->spec.tls != nullptr; }
+  // The transport of one of our connections as what it is; null without TLS.
+  const TlsTransport* tls_of(const Transport& transport) const {
+    return has_tls() ? static_cast<const TlsTransport*>(&transport) : nullptr;
+  }
+  // When a client that has not finished its handshake is given up; never, where it may take its time.
+  Instant handshake_deadline(const Transport& transport, Instant accepted) const;
   StatBlock<ListenerStat>& stats() { return stats_; }
   StatBlock<HttpStat>& http_stats() { return http_stats_; }
   StatBlock<ListenerHttpStat>& listener_http_stats() { return listener_http_stats_; }
@@ -48,6 +58,10 @@ class LiveListener final : private ListenerUser {
   bool logs_local_address() const { return logs_local_address_; }
   bool logs_upstream_local_address() const { return logs_upstream_local_address_; }
   void write_access_logs(const AccessLogRecord& record);
+  // Whether operators in header values ask for what describe_tls() fills in.
+  bool headers_tell_tls() const { return headers_tell_tls_; }
+  // Fills in what `transport` tells of TLS; the texts live in `arena`.
+  void describe_tls(const Transport& transport, AccessLogRecord& record, Arena& arena) const;
   // Bytes that never became a request, and what the client is told about them.
   void log_refused(Session& session, Error why, const Head& answer);
   // The client left in the middle of a head.
@@ -80,6 +94,7 @@ class LiveListener final : private ListenerUser {
   StatBlock<HttpStat> http_stats_;
   StatBlock<ListenerHttpStat> listener_http_stats_;
   StatBlock<TcpStat> tcp_stats_;
+  StatBlock<TlsStat> tls_stats_;
   List<Session, Session> sessions_;
   List<TcpSession, TcpSession> tcp_sessions_;
   std::vector<AccessLogFormat> formats_;
@@ -88,6 +103,8 @@ class LiveListener final : private ListenerUser {
   bool draining_ = false;
   bool logs_local_address_ = false;
   bool logs_upstream_local_address_ = false;
+  bool headers_tell_tls_ = false;
+  bool tells_tls_peer_ = false;  // a log or a header does
 };
 
 }  // namespace ringside

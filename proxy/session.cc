@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "core/limits.h"
-#include "core/tcp_transport.h"
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
 #include "proxy/live_listener.h"
@@ -15,7 +14,7 @@ namespace ringside {
 
 Session::Session(LiveListener& listener, int fd)
     : listener_(listener),
-      transport_(std::make_unique<TcpTransport>(listener.worker(), fd)),
+      transport_(listener.make_transport(fd)),
       codec_(*this, *this, listener.http().h1_limits(), listener.shard().h1_scratch()),
       started_(listener.worker().now()),
       since_(started_),
@@ -237,6 +236,7 @@ void Session::on_closed(Error why) {
   phase_ = Phase::closing;
   timer_.disarm();
   why.origin = Origin::downstream;
+  if (why.code == ErrorCode::bad_message) why.code = ErrorCode::peer_reset;  // it is TLS that broke: no answer is under way
   if (exchange_ != nullptr) {
     cut_ = true;
     codec_.abort(why);
@@ -275,12 +275,13 @@ Instant Session::next_deadline() const {
       return spec.stream_idle_timeout > Duration::zero() ? since_ + spec.stream_idle_timeout : Instant::max();
     return since_ + std::max<Duration>(spec.delayed_close_timeout, milliseconds(1));
   }
-  Instant deadline = Instant::max();
+  Instant deadline = listener_.handshake_deadline(*transport_, started_);
   if (exchange_ == nullptr) {
     const Duration wait = head_started_ ? spec.request_headers_timeout : idle_timeout();
-    if (wait > Duration::zero()) deadline = since_ + wait;
+    if (wait > Duration::zero()) deadline = std::min(deadline, since_ + wait);
     // Without a timeout of its own, a head that dribbles in is bounded by the idle timeout.
-    else if (head_started_ && spec.protocol.idle_timeout > Duration::zero()) deadline = since_ + spec.protocol.idle_timeout;
+    else if (head_started_ && spec.protocol.idle_timeout > Duration::zero())
+      deadline = std::min(deadline, since_ + spec.protocol.idle_timeout);
   } else if (spec.protocol.idle_timeout > Duration::zero()) {
     deadline = worker().now() + spec.protocol.idle_timeout;  // look again later
   }
@@ -305,6 +306,10 @@ void Session::on_timer() {
     return close({});
   }
   if (phase_ != Phase::serving) return;
+  if (now >= listener_.handshake_deadline(*transport_, started_)) {
+    listener_.stats().inc(ListenerStat::downstream_cx_transport_socket_connect_timeout);
+    return close({ErrorCode::timed_out, Origin::downstream, Retry::never, "TLS handshake timeout"});
+  }
   if (spec.protocol.connection_duration_max > Duration::zero() && now >= started_ + spec.protocol.connection_duration_max &&
       !draining_) {
     listener_.http_stats().inc(HttpStat::downstream_cx_max_duration_reached);

@@ -42,6 +42,7 @@ class Session final : public Retired,
   enum class ExchangeEnd : uint8_t { clean, close_after_flush, refused, abort };
   void on_exchange_end(ExchangeEnd how);
   bool sends_piped() const { return transport_->sends_piped(); }
+  const Transport& transport() const { return *transport_; }
 
  private:
   enum class Phase : uint8_t { serving, lingering, closing };

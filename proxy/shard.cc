@@ -32,8 +32,9 @@ Shard::~Shard() = default;
 void Shard::adopt(std::shared_ptr<const Snapshot> snapshot, std::vector<int> listening_fds) {
   snapshot_ = std::move(snapshot);
   for (const std::shared_ptr<const ClusterEntry>& entry : snapshot_->clusters) {
-    clusters_.push_back(std::make_unique<Cluster>(worker_, entry->spec, entry->breaker, stat_cells().block(entry->stats),
-                                                  h1_scratch_));
+    clusters_.push_back(std::make_unique<Cluster>(
+        worker_, entry->spec, entry->breaker, stat_cells().block(entry->stats),
+        entry->spec->tls != nullptr ? stat_cells().block(entry->tls_stats) : StatBlock<TlsStat>(), h1_scratch_));
     clusters_.back()->adopt(*entry->hosts);
   }
   for (size_t at = 0; at < snapshot_->listeners.size(); ++at) {

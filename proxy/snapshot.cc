@@ -16,7 +16,9 @@ std::shared_ptr<const HostSet> fixed_hosts(const ClusterSpec& spec, uint32_t wor
 std::shared_ptr<const ClusterEntry> build_cluster(const ClusterSpec& spec, StatsRegistry& stats, uint32_t workers) {
   auto entry = std::make_shared<ClusterEntry>();
   entry->spec = std::make_shared<const ClusterSpec>(spec);
-  entry->stats = stats.group<ClusterStat>(cluster_scope(spec.alt_stat_name.empty() ? spec.name : spec.alt_stat_name));
+  const StatScope scope = cluster_scope(spec.alt_stat_name.empty() ? spec.name : spec.alt_stat_name);
+  entry->stats = stats.group<ClusterStat>(scope);
+  if (spec.tls != nullptr) entry->tls_stats = stats.group<TlsStat>(scope);
   entry->breaker = std::make_shared<BreakerCells>(workers);
   entry->hosts = fixed_hosts(spec, workers);
   return entry;
@@ -37,6 +39,7 @@ std::expected<std::shared_ptr<const Snapshot>, std::string> Snapshot::build(cons
     entry->spec = spec;
     entry->stat_address = spec.stat_prefix.empty() ? spec.address.text() : spec.stat_prefix;
     entry->stats = stats.group<ListenerStat>(listener_scope(entry->stat_address));
+    if (spec.tls != nullptr) entry->tls_stats = stats.group<TlsStat>(listener_scope(entry->stat_address));
     if (spec.http != nullptr) {
       auto manager = HttpManager::build(spec.http, specs.node, index);
       if (!manager) return std::unexpected(spec.where + ": " + manager.error());

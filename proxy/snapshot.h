@@ -12,12 +12,14 @@
 #include "proxy/specs.h"
 #include "proxy/upstream/breaker.h"
 #include "proxy/upstream/host.h"
+#include "tls/tls_stats.h"
 
 namespace ringside {
 
 struct ClusterEntry {
   std::shared_ptr<const ClusterSpec> spec;
   StatGroup<ClusterStat> stats;
+  StatGroup<TlsStat> tls_stats;  // with TLS only
   std::shared_ptr<BreakerCells> breaker;
   std::shared_ptr<const HostSet> hosts;  // at the time of the snapshot; changes travel by themselves
 };
@@ -31,6 +33,7 @@ struct ListenerEntry {
   StatGroup<HttpStat> http_stats;
   StatGroup<ListenerHttpStat> listener_http_stats;
   StatGroup<TcpStat> tcp_stats;
+  StatGroup<TlsStat> tls_stats;  // with TLS only
 };
 
 struct Snapshot {

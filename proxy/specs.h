@@ -13,6 +13,9 @@
 
 namespace ringside {
 
+class TlsContext;
+using TlsContextPtr = std::shared_ptr<const TlsContext>;
+
 struct NodeSpec {
   std::string id, cluster, region, zone, sub_zone;
 };
@@ -158,6 +161,8 @@ struct ListenerSpec {
   // Exactly one is set.
   std::shared_ptr<const HttpManagerSpec> http;
   std::shared_ptr<const TcpProxySpec> tcp;
+  TlsContextPtr tls;              // null: plain bytes
+  Duration handshake_timeout{0};  // of TLS
   std::string where;
 };
 
@@ -191,6 +196,9 @@ struct ClusterSpec {
   Duration dns_refresh_rate = seconds(5);
   bool respect_dns_ttl = false;
   DnsFamily dns_family = DnsFamily::automatic;
+  TlsContextPtr tls;              // null: plain bytes
+  bool tls_host_name = false;     // an endpoint's hostname is its server name, where it has one
+  uint32_t tls_sessions_max = 1;  // kept by each worker
   std::string where;
 };
 

@@ -1,5 +1,7 @@
 #include "proxy/tcp_session.h"
 
+#include <utility>
+
 #include "proxy/live_listener.h"
 #include "proxy/shard.h"
 #include "proxy/upstream/cluster.h"
@@ -15,7 +17,7 @@ TcpSession::TcpSession(LiveListener& listener, int fd)
       started_(worker_.now()),
       last_activity_(started_),
       started_wall_(worker_.ring().wall_now()) {
-  down_.attach(std::make_unique<TcpTransport>(worker_, fd));
+  down_.attach(listener_.make_transport(fd));
   if (listener_.has_access_logs()) peer_ = down_.transport()->peer_address();
 }
 
@@ -57,6 +59,7 @@ void TcpSession::connect() {
   cluster_->stats().inc(ClusterStat::upstream_rq_pending_total);
   host_->cells(worker_.index()).add(HostStat::cx_total);
   host_->cells(worker_.index()).add(HostStat::cx_active);
+  dialing_since_ = worker_.now();
   dialer_.dial(host_->address(), cluster_->spec().connect_timeout);
 }
 
@@ -65,13 +68,30 @@ void TcpSession::on_connected(int fd) {
     worker_.ring().close(fd);
     return finish_if_gone();
   }
+  up_.attach(cluster_->make_transport(fd, *host_, *this));
+  if (cluster_->spec().tls == nullptr) return on_upstream_ready();
+  up_.shaking_hands = true;
+  up_.start(cluster_->spec().connection_buffer_bytes_max);
+  arm_timer();
+}
+
+void TcpSession::on_handshake() {
+  up_.shaking_hands = false;
+  if (!closing_) on_upstream_ready();
+}
+
+void TcpSession::on_upstream_ready() {
   dialed_ = true;
   cluster_->stats().inc(ClusterStat::upstream_rq_total);
-  up_.attach(std::make_unique<TcpTransport>(worker_, fd));
   if (down_.transport()->sends_piped()) up_.relay_all();
   if (up_.transport()->sends_piped()) down_.relay_all();
-  up_.start(cluster_->spec().connection_buffer_bytes_max);
+  if (cluster_->spec().tls == nullptr) up_.start(cluster_->spec().connection_buffer_bytes_max);
   up_.release_held();
+}
+
+const TlsTransport* TcpSession::upstream_tls() {
+  if (cluster_ == nullptr || cluster_->spec().tls == nullptr) return nullptr;
+  return static_cast<const TlsTransport*>(up_.transport() != nullptr ? up_.transport() : spent_.get());
 }
 
 void TcpSession::on_connect_failed(Error why) {
@@ -108,12 +128,12 @@ void TcpSession::count_upstream_closed() {
 // --- relaying ----------------------------------------------------------------------------------------------------------
 
 void TcpSession::Side::send(Slice bytes) {
-  if (transport_ == nullptr) return held_.append(std::move(bytes));
+  if (transport_ == nullptr || shaking_hands) return held_.append(std::move(bytes));
   transport_->send(std::move(bytes));
 }
 
 void TcpSession::Side::finish() {
-  if (transport_ == nullptr) {
+  if (transport_ == nullptr || shaking_hands) {
     finish_held_ = true;
     return;
   }
@@ -166,6 +186,12 @@ void TcpSession::close(Error why) {
 }
 
 void TcpSession::on_side_closed(Side& side, Error why) {
+  if (&side == &up_ && std::exchange(up_.shaking_hands, false) && !closing_) {
+    spent_ = up_.detach();  // it is calling us
+    up_.closed = false;
+    if (why.code != ErrorCode::timed_out) why.code = ErrorCode::refused;
+    return on_connect_failed(why);
+  }
   if (&side == &up_) {
     up_broken_ = !closing_;
     count_upstream_closed();
@@ -198,6 +224,9 @@ void TcpSession::log() {
   }
   if (!listener_.has_access_logs()) return;
   AccessLogRecord record;
+  Arena arena(worker_.arenas());
+  listener_.describe_tls(*down_.transport(), record, arena);
+  if (const auto* tls = upstream_tls()) record.upstream_transport_failure_reason = tls->failure_text();
   const Address peer = peer_;
   record.downstream_remote = &peer;
   record.listener_name = listener_.spec().name;
@@ -219,12 +248,22 @@ void TcpSession::arm_timer() {
   Instant deadline = Instant::max();
   if (idle > Duration::zero()) deadline = last_activity_ + idle;
   if (life > Duration::zero()) deadline = std::min(deadline, started_ + life);
+  deadline = std::min(deadline, listener_.handshake_deadline(*down_.transport(), started_));
+  if (up_.shaking_hands) deadline = std::min(deadline, dialing_since_ + cluster_->spec().connect_timeout);
   if (deadline != Instant::max()) worker_.arm(timer_, deadline - worker_.now());
 }
 
 void TcpSession::on_timer() {
   const Duration idle = spec().idle_timeout, life = spec().connection_duration_max;
   const Instant now = worker_.now();
+  if (now >= listener_.handshake_deadline(*down_.transport(), started_)) {
+    listener_.stats().inc(ListenerStat::downstream_cx_transport_socket_connect_timeout);
+    return close({ErrorCode::timed_out, Origin::downstream, Retry::never, "TLS handshake timeout"});
+  }
+  if (up_.shaking_hands && now >= dialing_since_ + cluster_->spec().connect_timeout) {
+    up_.transport()->close({ErrorCode::timed_out, Origin::upstream, Retry::never, "TLS handshake timeout"});
+    return;  // on_side_closed goes on
+  }
   if (life > Duration::zero() && now >= started_ + life) {
     listener_.tcp_stats().inc(TcpStat::max_downstream_connection_duration);
     flags_.set(ResponseFlag::duration_timeout);

@@ -4,12 +4,13 @@
 #include <memory>
 
 #include "core/dialer.h"
-#include "core/tcp_transport.h"
+#include "core/transport.h"
 #include "core/worker.h"
 #include "proxy/observe/access_log.h"
 #include "proxy/observe/response_flags.h"
 #include "proxy/specs.h"
 #include "proxy/upstream/host.h"
+#include "tls/tls_transport.h"
 
 namespace ringside {
 
@@ -17,7 +18,7 @@ class Cluster;
 class Endpoint;
 class LiveListener;
 
-class TcpSession final : public Retired, public Link<TcpSession>, private DialerUser {
+class TcpSession final : public Retired, public Link<TcpSession>, private DialerUser, private TlsUser {
  public:
   // Takes over the accepted socket.
   TcpSession(LiveListener& listener, int fd);
@@ -33,6 +34,7 @@ class TcpSession final : public Retired, public Link<TcpSession>, private Dialer
     Side(TcpSession& session, Side& peer) : session_(session), peer_(peer) {}
     void attach(std::unique_ptr<Transport> transport) { transport_ = std::move(transport); }
     Transport* transport() { return transport_.get(); }
+    std::unique_ptr<Transport> detach() { return std::move(transport_); }
     void start(size_t credit_bytes) { transport_->start(*this, credit_bytes); }
     // All that comes here may be passed on unread: the other side's transport sends pieces of pipes.
     void relay_all() { transport_->relay(SIZE_MAX); }
@@ -43,6 +45,7 @@ class TcpSession final : public Retired, public Link<TcpSession>, private Dialer
     void release_held();
     bool ended = false;   // its peer sent FIN
     bool closed = false;
+    bool shaking_hands = false;  // of TLS, with the endpoint: what comes for this side is kept
     uint64_t received_bytes = 0;
 
    private:
@@ -60,6 +63,10 @@ class TcpSession final : public Retired, public Link<TcpSession>, private Dialer
   void connect();
   void on_connected(int fd) override;
   void on_connect_failed(Error why) override;
+  void on_handshake() override;
+  void on_upstream_ready();
+  // Of the last attempt; null without TLS.
+  const TlsTransport* upstream_tls();
   void on_side_closed(Side& side, Error why);
   void end_when_drained();
   void on_timer();
@@ -75,9 +82,11 @@ class TcpSession final : public Retired, public Link<TcpSession>, private Dialer
   Endpoint* endpoint_ = nullptr;
   std::shared_ptr<Host> host_;
   Side down_, up_;
+  std::unique_ptr<Transport> spent_;  // of an attempt whose handshake failed; at most until the next one does
   Dialer dialer_;
   TimerFor<TcpSession, &TcpSession::on_timer> timer_{*this};
   Instant started_{};
+  Instant dialing_since_{};
   Instant last_activity_{};
   WallTime started_wall_{};
   Address peer_;  // for the log only

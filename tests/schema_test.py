@@ -37,10 +37,15 @@ UPSTREAM = {
         "envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager"],
     "http_protocol_options.proto": ["envoy.extensions.upstreams.http.v3.http_protocol_options"],
     "listener.proto": ["envoy.config.listener.v3.listener", "envoy.config.listener.v3.listener_components"],
+    "matcher_regex.proto": ["envoy.type.matcher.v3.regex"],
+    "matcher_string.proto": ["envoy.type.matcher.v3.string"],
+    "raw_buffer.proto": ["envoy.extensions.transport_sockets.raw_buffer.v3.raw_buffer"],
     "route.proto": ["envoy.config.route.v3.route", "envoy.config.route.v3.route_components"],
     "router.proto": ["envoy.extensions.filters.http.router.v3.router"],
     "stream_access_log.proto": ["envoy.extensions.access_loggers.stream.v3.stream"],
     "tcp_proxy.proto": ["envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy"],
+    "tls.proto": ["envoy.extensions.transport_sockets.tls.v3.tls"],
+    "tls_common.proto": ["envoy.extensions.transport_sockets.tls.v3.common"],
 }
 
 
@@ -49,6 +54,7 @@ INERT = {
     "AccessLog.name": "a label",
     "Admin.ignore_global_conn_limit": "there is no global limit",
     "Cluster.metadata": "opaque",
+    "DownstreamTlsContext.disable_stateful_session_resumption": "the server keeps no sessions",
     "Filter.name": "a label",
     "FilterChain.filter_chain_match": "empty",
     "FilterChain.metadata": "opaque",
@@ -64,7 +70,9 @@ INERT = {
     "LocalityLbEndpoints.locality": "for display",
     "Metadata.filter_metadata": "opaque",
     "Node.metadata": "opaque",
+    "RegexMatcher.google_re2": "there is no other engine",
     "Route.metadata": "opaque",
+    "TransportSocket.name": "a label",
     "VirtualHost.metadata": "opaque",
 }
 

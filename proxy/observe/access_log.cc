@@ -224,7 +224,6 @@ void AccessLogFormat::Writer::write(const Piece& piece) {
     case Op::address: return address(piece, find_address(piece), Part::all);
     case Op::address_ip: return address(piece, find_address(piece), Part::ip);
     case Op::address_port: return address(piece, find_address(piece), Part::port);
-    case Op::never_there: return missing(piece);
   }
 }
 
@@ -232,6 +231,12 @@ bool AccessLogFormat::tells(const Address* AccessLogRecord::*address) const {
   return std::any_of(pieces_.begin(), pieces_.end(), [address](const Piece& piece) {
     const bool is_address = piece.op == Op::address || piece.op == Op::address_ip || piece.op == Op::address_port;
     return is_address && piece.field.address == address;
+  });
+}
+
+bool AccessLogFormat::tells(std::string_view AccessLogRecord::*text) const {
+  return std::any_of(pieces_.begin(), pieces_.end(), [text](const Piece& piece) {
+    return (piece.op == Op::text || piece.op == Op::reason) && piece.field.text == text;
   });
 }
 

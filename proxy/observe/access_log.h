@@ -40,6 +40,14 @@ struct AccessLogRecord {
   std::string_view upstream_host;  // ip:port
   std::string_view upstream_cluster;
   std::string_view upstream_transport_failure_reason;
+  std::string_view tls_version;      // of the client's connection, as the next ones
+  std::string_view tls_cipher;
+  std::string_view tls_server_name;  // SNI
+  std::string_view tls_peer_subject;
+  std::string_view tls_peer_uri_san;  // several are separated by commas
+  std::string_view tls_peer_dns_san;
+  std::string_view tls_local_subject;
+  std::string_view tls_failure;  // why the handshake failed
   const Address* downstream_remote = nullptr;         // as x-forwarded-for says it; null: the same as the direct one
   const Address* downstream_direct_remote = nullptr;  // the peer of the socket
   const Address* downstream_local = nullptr;
@@ -63,6 +71,7 @@ class AccessLogFormat {
   static std::string_view default_text();
   // Whether a line tells this address: for those that cost a call to the kernel.
   bool tells(const Address* AccessLogRecord::*address) const;
+  bool tells(std::string_view AccessLogRecord::*text) const;
   // Appends the line; values are written as they are, but for control characters, which become \xHH: one record is one line.
   void write(const AccessLogRecord& record, SecondCache& second, TextSink& out) const;
 
@@ -88,7 +97,6 @@ class AccessLogFormat {
     address,
     address_ip,
     address_port,
-    never_there,
   };
   // A piece of texts_.
   struct Span {

@@ -193,8 +193,14 @@ const FormatParser::Named FormatParser::operators_[] = {
     {"DOWNSTREAM_LOCAL_ADDRESS", Op::address, &Record::downstream_local},
     {"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", Op::address_ip, &Record::downstream_local},
     {"DOWNSTREAM_LOCAL_PORT", Op::address_port, &Record::downstream_local},
-    // A word of TLS, which no listener speaks yet; common formats ask for it.
-    {"REQUESTED_SERVER_NAME", Op::never_there},
+    {"REQUESTED_SERVER_NAME", Op::text, &Record::tls_server_name},
+    {"DOWNSTREAM_TLS_VERSION", Op::text, &Record::tls_version},
+    {"DOWNSTREAM_TLS_CIPHER", Op::text, &Record::tls_cipher},
+    {"DOWNSTREAM_PEER_SUBJECT", Op::text, &Record::tls_peer_subject},
+    {"DOWNSTREAM_PEER_URI_SAN", Op::text, &Record::tls_peer_uri_san},
+    {"DOWNSTREAM_PEER_DNS_SAN", Op::text, &Record::tls_peer_dns_san},
+    {"DOWNSTREAM_LOCAL_SUBJECT", Op::text, &Record::tls_local_subject},
+    {"DOWNSTREAM_TRANSPORT_FAILURE_REASON", Op::reason, &Record::tls_failure},
 };
 
 const FormatParser::Named* FormatParser::find_operator(std::string_view name) {

@@ -2,20 +2,33 @@
 
 #include <algorithm>
 
+#include "core/tcp_transport.h"
+
 namespace ringside {
 
 Cluster::Cluster(Worker& worker, std::shared_ptr<const ClusterSpec> spec, std::shared_ptr<BreakerCells> breaker_cells,
-                 StatBlock<ClusterStat> stats, H1ScratchPool& scratch)
+                 StatBlock<ClusterStat> stats, StatBlock<TlsStat> tls_stats, H1ScratchPool& scratch)
     : worker_(worker),
       spec_(std::move(spec)),
       breaker_(std::move(breaker_cells), worker.index(), spec_->thresholds),
       stats_(std::move(stats)),
+      tls_stats_(std::move(tls_stats)),
       h1_scratch_(scratch) {
   h1_limits_.enable_trailers = spec_->enable_trailers;
   h1_limits_.header_count_max = spec_->protocol.headers_count_max;
+  if (spec_->tls != nullptr && spec_->tls_sessions_max > 0)
+    tls_sessions_ = std::make_unique<TlsSessions>(spec_->tls, spec_->tls_sessions_max);
 }
 
 Cluster::~Cluster() = default;
+
+std::unique_ptr<Transport> Cluster::make_transport(int fd, const Host& host, TlsUser& user) {
+  auto plain = std::make_unique<TcpTransport>(worker_, fd);
+  if (spec_->tls == nullptr) return plain;
+  TlsConnectionOptions options{.user = &user, .stats = &tls_stats_, .sessions = tls_sessions_.get()};
+  if (spec_->tls_host_name) options.server_name = host.hostname();
+  return std::make_unique<TlsTransport>(worker_, spec_->tls, std::move(plain), std::move(options));
+}
 
 void Cluster::adopt(const HostSet& hosts) {
   std::vector<std::unique_ptr<Endpoint>> next;

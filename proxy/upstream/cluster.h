@@ -11,6 +11,7 @@
 #include "proxy/upstream/breaker.h"
 #include "proxy/upstream/connection_pool.h"
 #include "proxy/upstream/host.h"
+#include "tls/tls_transport.h"
 
 namespace ringside {
 
@@ -33,7 +34,7 @@ class Endpoint {
 class Cluster {
  public:
   Cluster(Worker& worker, std::shared_ptr<const ClusterSpec> spec, std::shared_ptr<BreakerCells> breaker_cells,
-          StatBlock<ClusterStat> stats, H1ScratchPool& scratch);
+          StatBlock<ClusterStat> stats, StatBlock<TlsStat> tls_stats, H1ScratchPool& scratch);
   ~Cluster();
 
   // Endpoints that stay keep their connections; those that go drain.
@@ -50,6 +51,8 @@ class Cluster {
   Worker& worker() { return worker_; }
   Breaker& breaker() { return breaker_; }
   StatBlock<ClusterStat>& stats() { return stats_; }
+  // For a connected socket: plain, or a TlsTransport whose `user` hears of its handshake where the cluster has TLS.
+  std::unique_ptr<Transport> make_transport(int fd, const Host& host, TlsUser& user);
   const H1Limits& h1_limits() const { return h1_limits_; }
   H1ScratchPool& h1_scratch() { return h1_scratch_; }
 
@@ -60,6 +63,8 @@ class Cluster {
   std::shared_ptr<const ClusterSpec> spec_;
   Breaker breaker_;
   StatBlock<ClusterStat> stats_;
+  StatBlock<TlsStat> tls_stats_;
+  std::unique_ptr<TlsSessions> tls_sessions_;  // null: none are resumed
   H1Limits h1_limits_;
   H1ScratchPool& h1_scratch_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;

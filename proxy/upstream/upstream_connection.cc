@@ -1,9 +1,9 @@
 #include "proxy/upstream/upstream_connection.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/limits.h"
-#include "core/tcp_transport.h"
 #include "proxy/upstream/cluster.h"
 #include "proxy/upstream/connection_pool.h"
 
@@ -21,8 +21,38 @@ void UpstreamConnection::dial() {
 }
 
 void UpstreamConnection::on_connected(int fd) {
-  transport_ = std::make_unique<TcpTransport>(worker_, fd);
-  transport_->start(*this, pool_.cluster().spec().connection_buffer_bytes_max);
+  const ClusterSpec& spec = pool_.cluster().spec();
+  transport_ = pool_.cluster().make_transport(fd, pool_.endpoint().host(), *this);
+  shaking_hands_ = spec.tls != nullptr;
+  transport_->start(*this, spec.connection_buffer_bytes_max);
+  if (!shaking_hands_) return on_ready();
+  // The handshake has what is left of the time to connect.
+  const Duration left = started_ + spec.connect_timeout - worker_.now();
+  worker_.arm(idle_timer_, std::max<Duration>(left, milliseconds(1)));
+}
+
+void UpstreamConnection::on_handshake() {
+  shaking_hands_ = false;
+  idle_timer_.disarm();
+  if (!closing_) on_ready();
+}
+
+// Told by on_closed, whatever the reason.
+void UpstreamConnection::on_handshake_failed(Error why) {
+  shaking_hands_ = false;
+  idle_timer_.disarm();
+  why.detail = detail_of(why);
+  if (why.code != ErrorCode::timed_out && why.code != ErrorCode::cancelled) why.code = ErrorCode::refused;
+  on_connect_failed(why);
+}
+
+const char* UpstreamConnection::detail_of(const Error& why) const {
+  if (pool_.cluster().spec().tls == nullptr) return why.detail;
+  const std::string& text = static_cast<const TlsTransport&>(*transport_).failure_text();
+  return text.empty() ? why.detail : text.c_str();
+}
+
+void UpstreamConnection::on_ready() {
   StatBlock<ClusterStat>& stats = pool_.cluster().stats();
   stats.record(ClusterStat::upstream_cx_connect_ms,
                static_cast<uint64_t>((worker_.now() - started_) / milliseconds(1)));
@@ -64,6 +94,8 @@ void UpstreamConnection::on_idle() {
 }
 
 void UpstreamConnection::on_idle_timeout() {
+  if (shaking_hands_)
+    return transport_->close({ErrorCode::timed_out, Origin::upstream, Retry::always, "TLS handshake timeout"});
   const Duration timeout = pool_.cluster().spec().protocol.idle_timeout;
   if (busy_) return worker_.arm(idle_timer_, timeout);
   const Duration left = idle_since_ + timeout - worker_.now();
@@ -81,6 +113,7 @@ void UpstreamConnection::abandon(Error why) {
 }
 
 void UpstreamConnection::close(Error why) {
+  if (shaking_hands_) return transport_->close({ErrorCode::cancelled, Origin::local, why.retry, why.detail});
   if (dialing()) return dialer_.cancel();
   leave(why, busy_);
 }
@@ -104,6 +137,7 @@ void UpstreamConnection::leave(Error why, bool cut) {
 }
 
 void UpstreamConnection::on_closed(Error why) {
+  if (shaking_hands_) return on_handshake_failed(why);
   if (!closing_) {  // the transport closed by itself: a reset
     closing_ = true;
     idle_timer_.disarm();
@@ -113,6 +147,8 @@ void UpstreamConnection::on_closed(Error why) {
     if (busy_) {
       busy_ = false;
       why.origin = Origin::upstream;
+      why.detail = detail_of(why);
+      if (why.code == ErrorCode::bad_message) why.code = ErrorCode::peer_reset;  // it is TLS that broke, not HTTP
       if (codec_.in_framed_response()) {  // it broke off, which is the same however it did
         why.code = ErrorCode::bad_message;
         pool_.cluster().stats().inc(ClusterStat::upstream_cx_protocol_error);

@@ -7,6 +7,7 @@
 #include "core/dialer.h"
 #include "core/transport.h"
 #include "core/worker.h"
+#include "tls/tls_transport.h"
 
 namespace ringside {
 
@@ -17,7 +18,8 @@ class UpstreamConnection final : public Retired,
                                  private TransportUser,
                                  private CodecSink,
                                  private CodecUser,
-                                 private DialerUser {
+                                 private DialerUser,
+                                 private TlsUser {
  public:
   explicit UpstreamConnection(ConnectionPool& pool);
 
@@ -35,7 +37,8 @@ class UpstreamConnection final : public Retired,
   void relay_body() { relays_ = true; }
   bool sends_piped() const { return transport_->sends_piped(); }
 
-  bool dialing() const { return transport_ == nullptr; }
+  // Also while TLS shakes hands.
+  bool dialing() const { return transport_ == nullptr || shaking_hands_; }
   bool busy() const { return busy_; }
   // Has it carried an exchange before? Then a reset may mean no more than that the upstream had closed it.
   bool used_before() const { return exchanges_ > 1; }
@@ -55,6 +58,11 @@ class UpstreamConnection final : public Retired,
   void on_grant(size_t wire_bytes) override;
   void on_connected(int fd) override;
   void on_connect_failed(Error why) override;
+  void on_handshake() override;
+  void on_handshake_failed(Error why);
+  void on_ready();
+  // Why, in the words of TLS if it has any; they live as long as we do.
+  const char* detail_of(const Error& why) const;
   void on_idle_timeout();
   // `cut`: in the middle of an exchange.
   void announce_body(size_t came_bytes);
@@ -73,6 +81,7 @@ class UpstreamConnection final : public Retired,
   bool busy_ = false;
   bool draining_ = false;
   bool closing_ = false;
+  bool shaking_hands_ = false;
   bool relays_ = false;     // the present response's body
   bool announced_ = false;  // a body, to the transport
   bool by_peer_ = false;  // its FIN or RST came before we left

@@ -10,17 +10,25 @@ import harness
 import pytest
 
 EXAMPLES = harness.ROOT / "examples"
-CONFIGURATIONS = ["sidecar.yaml", "tcp_proxy.json"]
+CONFIGURATIONS = ["mtls_sidecar.yaml", "sidecar.yaml", "tcp_proxy.json"]
 
 
 def test_no_example_is_forgotten():
     assert sorted(CONFIGURATIONS) == sorted(path.name for path in EXAMPLES.iterdir() if path.suffix in (".yaml", ".json"))
 
 
+@pytest.fixture(scope="module")
+def with_certificates(tmp_path_factory):
+    """A folder to start in, with the certificates that examples name."""
+    folder = tmp_path_factory.mktemp("examples")
+    subprocess.run([EXAMPLES / "make_certificates.sh", folder / "certificates"], check=True, timeout=60)
+    return folder
+
+
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_validates(binary, name):
+def test_validates(binary, name, with_certificates):
     path = EXAMPLES / name
-    done = subprocess.run([binary, "-c", path, "--mode", "validate"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([binary, "-c", path, "--mode", "validate"], cwd=with_certificates, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert f"configuration '{path}' OK" in done.stdout
 
@@ -71,3 +79,27 @@ def test_examples_need_no_other_program():
     text = "".join((EXAMPLES / name).read_text() for name in CONFIGURATIONS)
     assert "0.0.0.0" not in text
     json.loads((EXAMPLES / "tcp_proxy.json").read_text())
+
+
+def test_mutual_tls_between_two_services(binary, with_certificates, origin):
+    """The example on free ports: who asks b through the sidecars is known by certificate, and nobody else gets in."""
+    service = origin()
+    ports = {name: harness.free_port() for name in ("15000", "15001", "15006")} | {"18080": service.port}
+    config = (EXAMPLES / "mtls_sidecar.yaml").read_text()
+    for fixed, free in ports.items():
+        config = config.replace(f"port_value: {fixed}", f"port_value: {free}")
+    proxy = harness.Proxy(with_certificates, config)
+    proxy.admin_port = ports["15000"]
+    try:
+        proxy.ready()
+        request = b"GET /hello HTTP/1.1\r\nhost: b\r\nx-peer: liar\r\nconnection: close\r\n\r\n"
+        assert harness.parse_response(harness.exchange(ports["15001"], request)).status == 200
+        assert service.seen[-1].all("x-peer") == ["spiffe://mesh/a"]
+        assert service.seen[-1].header("x-forwarded-proto") == "http", "as the first hop says"
+        assert b"HTTP/" not in harness.exchange(ports["15006"], request), "plain"
+        stranger = ["openssl", "s_client", "-connect", f"127.0.0.1:{ports['15006']}", "-quiet", "-no_ign_eof"]
+        done = subprocess.run(stranger, input=request, capture_output=True, timeout=60)
+        assert b"HTTP/" not in done.stdout, "without a certificate"
+        assert len(service.seen) == 1
+    finally:
+        proxy.check_end()

@@ -1,0 +1,17 @@
+#pragma once
+// Transport sockets: from the messages and the files that they name to a context that is ready for connections.
+#include "control/translate_context.h"
+#include "core.pb.h"
+#include "proxy/specs.h"
+
+namespace ringside {
+
+// The context of a filter chain, for listeners; null for plain bytes, and when something was wrong, which is reported. Which
+// filter takes the connections must be known before.
+TlsContextPtr translate_downstream_socket(TranslateContext& context, const envoy::config::core::v3::TransportSocket& socket,
+                                          const ListenerSpec& listener);
+// Likewise for a cluster, into its spec.
+void translate_upstream_socket(TranslateContext& context, const envoy::config::core::v3::TransportSocket& socket,
+                               ClusterSpec& cluster);
+
+}  // namespace ringside
