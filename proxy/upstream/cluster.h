@@ -4,8 +4,12 @@
 #include <vector>
 
 #include "codecs/http1/h1_limits.h"
+#include "codecs/http1/h1_parser.h"
+#include "codecs/http2/h2_limits.h"
+#include "codecs/http2/h2_pool.h"
 #include "core/stats.h"
 #include "core/worker.h"
+#include "proxy/observe/h2_stat_cells.h"
 #include "proxy/observe/stat_names.h"
 #include "proxy/specs.h"
 #include "proxy/upstream/breaker.h"
@@ -13,6 +17,12 @@
 #include "proxy/upstream/host.h"
 
 namespace ringside {
+
+// Memory of one worker that the codecs of all its connections share.
+struct CodecPools {
+  H1ScratchPool h1;
+  H2ScratchPool h2;
+};
 
 class Endpoint {
  public:
@@ -33,7 +43,7 @@ class Endpoint {
 class Cluster {
  public:
   Cluster(Worker& worker, std::shared_ptr<const ClusterSpec> spec, std::shared_ptr<BreakerCells> breaker_cells,
-          StatBlock<ClusterStat> stats, H1ScratchPool& scratch);
+          StatBlock<ClusterStat> stats, CodecPools& codec_pools);
   ~Cluster();
 
   // Endpoints that stay keep their connections; those that go drain.
@@ -51,7 +61,10 @@ class Cluster {
   Breaker& breaker() { return breaker_; }
   StatBlock<ClusterStat>& stats() { return stats_; }
   const H1Limits& h1_limits() const { return h1_limits_; }
-  H1ScratchPool& h1_scratch() { return h1_scratch_; }
+  const H2Limits& h2_limits() const { return h2_limits_; }
+  H1ScratchPool& h1_scratch() { return codec_pools_.h1; }
+  H2ScratchPool& h2_pool() { return codec_pools_.h2; }
+  H2StatCells& h2_stats() { return h2_stats_; }
 
  private:
   void sweep();
@@ -61,7 +74,9 @@ class Cluster {
   Breaker breaker_;
   StatBlock<ClusterStat> stats_;
   H1Limits h1_limits_;
-  H1ScratchPool& h1_scratch_;
+  H2Limits h2_limits_;
+  CodecPools& codec_pools_;
+  H2StatCells h2_stats_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
   std::vector<std::unique_ptr<Endpoint>> leaving_;  // until their last connection is gone
   size_t next_ = 0;
