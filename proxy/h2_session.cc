@@ -61,7 +61,7 @@ void H2Session::decode(Slice bytes) {
 void H2Session::on_sent(size_t bytes) {
   listener_.http_stats().inc(HttpStat::downstream_cx_tx_bytes_total, bytes);
   codec_.on_sent(bytes);
-  if (phase_ != Phase::lingering) return;
+  if (phase_ != Phase::lingering) return end_after_client();
   since_ = worker().now();
   if (transport_->unsent_bytes() > 0) return;
   if (ended_) return close({});
@@ -76,7 +76,12 @@ void H2Session::on_end() {
   const uint32_t before = exchanges_;
   codec_.on_end();
   if (exchanges_ < before) cut_ = true;
-  if (phase_ == Phase::serving && codec_.streams_active() == 0) linger();
+  end_after_client();
+}
+
+// After its FIN no window opens any more: what did not go by now never will.
+void H2Session::end_after_client() {
+  if (phase_ == Phase::serving && ended_ && exchanges_ == 0 && transport_->unsent_bytes() == 0) linger();
 }
 
 void H2Session::on_grant(size_t wire_bytes) { transport_->grant(wire_bytes); }
@@ -101,15 +106,15 @@ void H2Session::on_exchange_end(ExchangeEnd how) {
   static_cast<void>(how);  // a stream that broke off is no harm to the others
   RS_CHECK(exchanges_ > 0);
   --exchanges_;
+  if (phase_ != Phase::serving || stalled_since_ != Instant{}) return;
+  // What is queued of its answer may find a client that does not read.
+  stalled_since_ = worker().now();
+  arm_until(next_deadline());
 }
 
 // A stream ended.
 void H2Session::on_idle() {
   if (phase_ != Phase::serving) return;
-  if (stalls() && stalled_since_ == Instant{}) {
-    stalled_since_ = worker().now();
-    return arm_until(next_deadline());
-  }
   if (codec_.streams_active() > 0) return;
   since_ = worker().now();
   if (ended_ || codec_.drained()) return linger();

@@ -59,6 +59,7 @@ class H2Session final : public Downstream,
   void decode(Slice bytes);
   void watch();
   void linger();
+  void end_after_client();
   bool stalls() const { return codec_.streams_active() > exchanges_; }
   void on_timer();
   void on_serving_timer();

@@ -256,3 +256,13 @@ def test_protocol_error(proxy, origin):
         client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9) * 2)
         assert b"DATA without a stream" in harness.read_to_end(client)
     wait_until(lambda: running.stat("http.http.downstream_cx_protocol_error") == 1, "it is counted")
+
+
+def test_client_that_leaves_an_answer_unread(proxy, origin):
+    """Its window is used up and its FIN came: nothing can move any more, so that nothing is kept."""
+    running = proxy([listener()], [cluster("origin", origin(lambda m: ok(BIG[:100000])).port)])
+    with H2Client(running.listen_ports["http"]) as client:
+        stream = client.request("GET", "/", greedy=False)
+        client.run_until(lambda: len(stream.body) == 65535)
+        client.socket.shutdown(socket.SHUT_WR)
+        wait_until(lambda: running.stat("http.http.downstream_cx_active") == 0, "the connection ends", 5)
