@@ -104,13 +104,17 @@ void translate_upstream_options(TranslateContext& context, const UpstreamOptions
   }
   switch (options.upstream_protocol_options_case()) {
     case UpstreamOptions::kExplicitHttpConfig:
-      if (!options.explicit_http_config().has_http_protocol_options()) {
-        context.missing(options.explicit_http_config(), 0, "needs http_protocol_options",
-                        "HTTP/1.1 is the only protocol so far: write http_protocol_options: {}");
+      spec.http2.reset();
+      if (options.explicit_http_config().has_http2_protocol_options()) {
+        translate_http2(context, options.explicit_http_config().http2_protocol_options(), spec.http2.emplace());
+      } else if (!options.explicit_http_config().has_http_protocol_options()) {
+        context.missing(options.explicit_http_config(), 0, "needs http_protocol_options or http2_protocol_options",
+                        "for HTTP/1.1 write http_protocol_options: {}");
       }
       spec.enable_trailers = options.explicit_http_config().http_protocol_options().enable_trailers();
       break;
     case UpstreamOptions::kUseDownstreamProtocolConfig:
+      spec.http2.reset();
       spec.enable_trailers = options.use_downstream_protocol_config().http_protocol_options().enable_trailers();
       break;
     case UpstreamOptions::UPSTREAM_PROTOCOL_OPTIONS_NOT_SET:
@@ -126,6 +130,9 @@ void translate_protocol(TranslateContext& context, const Cluster& cluster, Clust
     translate_http_protocol(context, cluster.common_http_protocol_options(), spec.protocol);
   }
   context.number(cluster, Cluster::kMaxRequestsPerConnectionFieldNumber, spec.protocol.requests_per_connection_max);
+  if (cluster.has_http2_protocol_options()) {
+    translate_http2(context, cluster.http2_protocol_options(), spec.http2.emplace());
+  }
   for (const auto& [key, unused] : cluster.typed_extension_protocol_options()) {
     const auto* options = context.typed_in_map<UpstreamOptions>(cluster, key);
     if (options != nullptr && key == options_key) {
@@ -176,8 +183,8 @@ ClusterSpec translate_cluster(TranslateContext& context, const Cluster& cluster)
   if (spec.connection_buffer_bytes_max == 0) spec.connection_buffer_bytes_max = std::numeric_limits<uint32_t>::max();
   spec.respect_dns_ttl = cluster.respect_dns_ttl();
   spec.dns_family = translate_family(cluster.dns_lookup_family());
-  if (cluster.has_transport_socket()) translate_upstream_socket(context, cluster.transport_socket(), spec);
   translate_protocol(context, cluster, spec);
+  if (cluster.has_transport_socket()) translate_upstream_socket(context, cluster.transport_socket(), spec);
   translate_thresholds(context, cluster, spec);
   translate_load_assignment(context, cluster, spec);
   return spec;

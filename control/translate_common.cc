@@ -200,4 +200,20 @@ void translate_http_protocol(TranslateContext& context, const core_api::HttpProt
   }
 }
 
+void translate_http2(TranslateContext& context, const core_api::Http2ProtocolOptions& options, Http2Spec& into) {
+  using Options = core_api::Http2ProtocolOptions;
+  constexpr NumberRange window{.min = 65535, .max = 0x7fffffff};
+  constexpr NumberRange positive{.min = 1};
+  context.number(options, Options::kHpackTableSizeFieldNumber, into.table_bytes, {.max = 1024 * 1024});
+  context.number(options, Options::kMaxConcurrentStreamsFieldNumber, into.streams_max, {.min = 1, .max = 0x7fffffff});
+  context.number(options, Options::kInitialStreamWindowSizeFieldNumber, into.stream_window_bytes, window);
+  context.number(options, Options::kInitialConnectionWindowSizeFieldNumber, into.connection_window_bytes, window);
+  context.number(options, Options::kMaxOutboundFramesFieldNumber, into.outbound_frames_max, positive);
+  context.number(options, Options::kMaxOutboundControlFramesFieldNumber, into.outbound_control_frames_max, positive);
+  context.number(options, Options::kMaxConsecutiveInboundFramesWithEmptyPayloadFieldNumber, into.empty_frames_max);
+  context.number(options, Options::kMaxInboundPriorityFramesPerStreamFieldNumber, into.priority_frames_per_stream);
+  context.number(options, Options::kMaxInboundWindowUpdateFramesPerDataFrameSentFieldNumber,
+                 into.window_updates_per_data_frame, {.min = 1, .max = 100'000'000});
+}
+
 }  // namespace ringside

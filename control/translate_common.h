@@ -27,4 +27,7 @@ std::vector<AccessLogSpec> translate_access_logs(
 void translate_http_protocol(TranslateContext& context, const envoy::config::core::v3::HttpProtocolOptions& options,
                              HttpProtocolSpec& into);
 
+void translate_http2(TranslateContext& context, const envoy::config::core::v3::Http2ProtocolOptions& options,
+                     Http2Spec& into);
+
 }  // namespace ringside

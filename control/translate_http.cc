@@ -24,14 +24,16 @@ void translate_codec(TranslateContext& context, const Manager& manager, HttpMana
   switch (manager.codec_type()) {
     case Manager::AUTO: spec.codec = CodecType::auto_detect; break;
     case Manager::HTTP1: spec.codec = CodecType::http1; break;
+    case Manager::HTTP2: spec.codec = CodecType::http2; break;
     default:
       context.unsupported(manager, Manager::kCodecTypeFieldNumber, Manager::CodecType_Name(manager.codec_type()),
-                          "supported: AUTO, HTTP1");
+                          "supported: AUTO, HTTP1, HTTP2");
       break;
   }
   if (manager.has_common_http_protocol_options()) {
     translate_http_protocol(context, manager.common_http_protocol_options(), spec.protocol);
   }
+  if (manager.has_http2_protocol_options()) translate_http2(context, manager.http2_protocol_options(), spec.http2);
   if (!manager.has_http_protocol_options()) return;
   const Http1ProtocolOptions& options = manager.http_protocol_options();
   context.flag(options, Http1ProtocolOptions::kAllowAbsoluteUrlFieldNumber, spec.http1.allow_absolute_url);

@@ -272,7 +272,7 @@ OcspPolicy ocsp_policy_of(api::DownstreamTlsContext::OcspStaplePolicy policy) {
 void withhold_http2(TranslateContext& context, const api::CommonTlsContext& common, Draft& draft) {
   if (std::erase(draft.spec.alpn, "h2") == 0) return;
   context.warn(common, api::CommonTlsContext::kAlpnProtocolsFieldNumber,
-               "h2 is not offered to clients: listeners speak HTTP/1.1 only in this version of ringside");
+               "h2 is not offered to clients: the codec_type of this listener's connection manager is HTTP1");
 }
 
 TlsContextPtr translate_server(TranslateContext& context, const api::DownstreamTlsContext& tls, const ListenerSpec& listener) {
@@ -283,7 +283,7 @@ TlsContextPtr translate_server(TranslateContext& context, const api::DownstreamT
   }
   const api::CommonTlsContext& common = tls.common_tls_context();
   Draft draft = translate_common(context, common);
-  if (listener.http != nullptr) withhold_http2(context, common, draft);
+  if (listener.http != nullptr && listener.http->codec == CodecType::http1) withhold_http2(context, common, draft);
   TlsServerSpec spec;
   context.flag(tls, Tls::kRequireClientCertificateFieldNumber, spec.require_client_certificate);
   context.duration(tls, Tls::kSessionTimeoutFieldNumber, spec.session_timeout);
@@ -297,7 +297,7 @@ TlsContextPtr translate_server(TranslateContext& context, const api::DownstreamT
   });
 }
 
-TlsContextPtr translate_client(TranslateContext& context, const api::UpstreamTlsContext& tls) {
+TlsContextPtr translate_client(TranslateContext& context, const api::UpstreamTlsContext& tls, const ClusterSpec& cluster) {
   if (!tls.has_common_tls_context()) {
     context.missing(tls, api::UpstreamTlsContext::kCommonTlsContextFieldNumber, "is required",
                     "without one nobody would be believed or asked: write common_tls_context: {} if that is meant");
@@ -305,6 +305,8 @@ TlsContextPtr translate_client(TranslateContext& context, const api::UpstreamTls
   }
   const api::CommonTlsContext& common = tls.common_tls_context();
   Draft draft = translate_common(context, common);
+  // A server that is not told takes us for HTTP/1.1.
+  if (cluster.http2.has_value() && draft.spec.alpn.empty()) draft.spec.alpn.emplace_back("h2");
   TlsClientSpec spec;
   spec.server_name = tls.sni();
   spec.allow_renegotiation = tls.allow_renegotiation();
@@ -347,7 +349,7 @@ TlsContextPtr translate_downstream_socket(TranslateContext& context, const Trans
 void translate_upstream_socket(TranslateContext& context, const TransportSocket& socket, ClusterSpec& cluster) {
   if (!has_content(context, socket)) return;
   if (const auto* tls = context.typed<api::UpstreamTlsContext>(socket.typed_config())) {
-    cluster.tls = translate_client(context, *tls);
+    cluster.tls = translate_client(context, *tls, cluster);
     cluster.tls_host_name = tls->auto_host_sni();
     context.number(*tls, api::UpstreamTlsContext::kMaxSessionKeysFieldNumber, cluster.tls_sessions_max);
   } else if (context.typed<api::DownstreamTlsContext>(socket.typed_config()) != nullptr) {

@@ -36,7 +36,7 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.config.cluster.v3.Cluster",
      "cleanup_interval close_connections_on_host_health_failure? cluster_type common_lb_config "
      "connection_pool_per_downstream_connection? dns_failure_refresh_rate dns_jitter dns_resolution_config "
-     "dns_resolvers eds_cluster_config filters health_checks http2_protocol_options http_protocol_options "
+     "dns_resolvers eds_cluster_config filters health_checks http_protocol_options "
      "ignore_health_on_host_removal? lb_subset_config least_request_lb_config load_balancing_policy "
      "lrs_report_endpoint_metrics lrs_server maglev_lb_config original_dst_lb_config outlier_detection "
      "preconnect_policy protocol_selection ring_hash_lb_config round_robin_lb_config track_cluster_stats "
@@ -52,6 +52,9 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.config.core.v3.Http1ProtocolOptions",
      "allow_chunked_length? allow_custom_methods? header_key_format ignore_http_11_upgrade "
      "override_stream_error_on_invalid_http_message send_fully_qualified_url? use_balsa_parser"},
+    {"envoy.config.core.v3.Http2ProtocolOptions",
+     "allow_connect? allow_metadata? connection_keepalive custom_settings_parameters max_metadata_size "
+     "override_stream_error_on_invalid_http_message stream_error_on_invalid_http_messaging? use_oghttp2_codec"},
     {"envoy.config.core.v3.HttpProtocolOptions",
      "max_response_headers_kb"},
     {"envoy.config.core.v3.Metadata",
@@ -118,12 +121,11 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
      "access_log_flush_interval access_log_options add_proxy_protocol_connection_state append_local_overload? "
      "append_x_forwarded_port? early_header_mutation_extensions flush_access_log_on_new_request? "
-     "forward_client_cert_matcher http1_safe_max_connection_duration? http2_protocol_options "
-     "http3_protocol_options local_reply_config original_ip_detection_extensions path_normalization_options "
-     "proxy_status_config rds represent_ipv4_remote_address_as_ipv4_mapped_ipv6? request_id_extension "
-     "scheme_header_transformation scoped_routes set_current_client_cert_details "
-     "stream_error_on_invalid_http_message stream_flush_timeout tracing typed_header_validation_config "
-     "upgrade_configs"},
+     "forward_client_cert_matcher http1_safe_max_connection_duration? http3_protocol_options local_reply_config "
+     "original_ip_detection_extensions path_normalization_options proxy_status_config rds "
+     "represent_ipv4_remote_address_as_ipv4_mapped_ipv6? request_id_extension scheme_header_transformation "
+     "scoped_routes set_current_client_cert_details stream_error_on_invalid_http_message stream_flush_timeout "
+     "tracing typed_header_validation_config upgrade_configs"},
     {"envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
      "config_discovery disabled?"},
     {"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
@@ -156,7 +158,7 @@ constexpr auto table = std::to_array<MessageFields>({
      "auto_config hash_policy header_validation_config http_filters outlier_detection request_mirror_policies "
      "retry_policy upstream_http_protocol_options"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig",
-     "http2_protocol_options http3_protocol_options"},
+     "http3_protocol_options"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig",
      "http2_protocol_options http3_protocol_options"},
     {"envoy.type.matcher.v3.RegexMatcher.GoogleRE2",

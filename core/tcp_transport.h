@@ -25,6 +25,7 @@ class TcpTransport final : public Transport, private Flushable {
   void finish() override;
   void finish_and_close() override;
   void grant(size_t bytes) override;
+  void hand_over(TransportUser& user) override { user_ = &user; }
   void expect(size_t bytes) override;
   void relay(size_t bytes) override;
   bool sends_piped() const override { return true; }

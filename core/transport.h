@@ -36,6 +36,8 @@ class Transport {
   virtual void finish_and_close() = 0;
   // So many delivered bytes were consumed: as many more may be delivered.
   virtual void grant(size_t bytes) = 0;
+  // Somebody else reads from now on: what was granted and announced holds. May be called from on_bytes.
+  virtual void hand_over(TransportUser& user) = 0;
   // At least so many bytes are to come: lets a bulk transfer begin in large blocks.
   virtual void expect(size_t bytes) = 0;
   // The next so many bytes will only be counted and passed on to a transport that sends_piped(): they may come as pieces of a pipe

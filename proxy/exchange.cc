@@ -6,12 +6,12 @@
 
 #include "proxy/http_manager.h"
 #include "proxy/live_listener.h"
-#include "proxy/session.h"
+#include "proxy/downstream.h"
 #include "proxy/shard.h"
 
 namespace ringside {
 
-Exchange::Exchange(Session& session, Stream& stream)
+Exchange::Exchange(Downstream& session, Stream& stream)
     : session_(session),
       worker_(session.worker()),
       down_stream_(stream),
@@ -22,7 +22,8 @@ Exchange::Exchange(Session& session, Stream& stream)
       idle_timeout_(manager_.spec().stream_idle_timeout) {
   StatBlock<HttpStat>& stats = session_.listener().http_stats();
   stats.inc(HttpStat::downstream_rq_total);
-  stats.inc(HttpStat::downstream_rq_http1_total);
+  stats.inc(session_.version() == HttpVersion::http2 ? HttpStat::downstream_rq_http2_total
+                                                     : HttpStat::downstream_rq_http1_total);
   stats.inc(HttpStat::downstream_rq_active);
 }
 
@@ -59,12 +60,13 @@ void Exchange::reply(const LocalReply& reply) {
     head.fields.add(HeaderId::content_type, "text/plain");
   }
   // The rest of the request is not wanted, and without it the connection cannot go on.
-  if (!request_end_) session_.drain();
+  if (!request_end_) session_.forgo_reuse();
   finish_response_head(head);
   response_started_ = true;
   response_end_ = true;
   const bool bodiless = is_head_ || reply.body.empty();
   down_stream_.send_head(head, bodiless ? End::yes : End::no);
+  if (phase_ == Phase::done) return;  // HTTP/2: the client takes no such head
   if (!bodiless) {
     response_bytes_ += reply.body.size();
     down_stream_.send_body(worker_.output().copy(reply.body), End::yes);
@@ -95,7 +97,7 @@ void Exchange::on_refused(const Head& head, Error why) {
 void Exchange::drop_upstream(Error why) {
   if (phase_ == Phase::waiting) endpoint_->pool().give_up(*this);
   // Not a reset in the statistics: HTTP/1 has none, and Envoy counts the connection alone.
-  if (connection_ != nullptr) connection_->abandon(why);
+  if (connection_ != nullptr) connection_->abandon(*up_stream_, why);
   connection_ = nullptr;
   up_stream_ = nullptr;
   held_body_.clear();
@@ -114,7 +116,9 @@ void Exchange::finish() {
   timer_.disarm();
   drop_upstream({ErrorCode::cancelled, Origin::local, Retry::never, "exchange over"});
   // The codec must not come back to us with the rest of the request.
-  if (!clean) down_stream_.reset({ErrorCode::cancelled, Origin::local, Retry::never, "exchange over"});
+  // An answer that broke off is our failure (HTTP/2: INTERNAL_ERROR).
+  const ErrorCode code = cut_after_flush_ ? ErrorCode::kernel : ErrorCode::cancelled;
+  if (!clean) down_stream_.reset({code, Origin::local, Retry::never, "exchange over"});
   StatBlock<HttpStat>& stats = session_.listener().http_stats();
   stats.dec(HttpStat::downstream_rq_active);
   // As Envoy: whatever ends before both messages have, by whose doing ever.
@@ -122,10 +126,10 @@ void Exchange::finish() {
   if (!request_end_ && (response_end_ || refused_)) stats.inc(HttpStat::downstream_rq_response_before_rq_complete);
   count_response();
   log();
-  Session::ExchangeEnd how = Session::ExchangeEnd::abort;
-  if (clean) how = Session::ExchangeEnd::clean;
-  else if (refused_) how = Session::ExchangeEnd::refused;
-  else if (response_end_ || cut_after_flush_) how = Session::ExchangeEnd::close_after_flush;
+  ExchangeEnd how = ExchangeEnd::abort;
+  if (clean) how = ExchangeEnd::clean;
+  else if (refused_) how = ExchangeEnd::refused;
+  else if (response_end_ || cut_after_flush_) how = ExchangeEnd::close_after_flush;
   session_.on_exchange_end(how);
   worker_.retire(*this);
 }
@@ -191,6 +195,7 @@ Instant Exchange::next_deadline() const {
 
 // An armed timer that fires early looks again; only an earlier deadline moves it.
 void Exchange::arm_timer() {
+  if (phase_ == Phase::done) return;
   const Instant deadline = next_deadline();
   if (deadline == Instant::max()) return;
   if (timer_.armed() && timer_.deadline() <= deadline) return;

@@ -16,15 +16,15 @@
 
 namespace ringside {
 
+class Downstream;
 class HttpManager;
 class LiveListener;
-class Session;
 class Shard;
 struct Route;
 
 class Exchange final : public Retired, private LeaseUser {
  public:
-  Exchange(Session& session, Stream& stream);
+  Exchange(Downstream& session, Stream& stream);
   ~Exchange() override;
   void on_retired() override;
 
@@ -94,6 +94,7 @@ class Exchange final : public Retired, private LeaseUser {
   void on_response_end();
   void on_response_sent(size_t body_bytes);
   void on_upstream_reset(Error why);
+  void on_upstream_stream_reset(Error why);
   void finish_response_head(Head& head);
   // exchange.cc
   // Whether a local reply counts among the cluster's: Envoy counts those that its router gives.
@@ -116,7 +117,7 @@ class Exchange final : public Retired, private LeaseUser {
   Instant next_deadline() const;
   void touch() { last_activity_ = worker_.now(); }
 
-  Session& session_;
+  Downstream& session_;
   Worker& worker_;
   Stream& down_stream_;
   Arena arena_;

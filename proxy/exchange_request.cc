@@ -2,7 +2,7 @@
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
 #include "proxy/live_listener.h"
-#include "proxy/session.h"
+#include "proxy/downstream.h"
 #include "proxy/shard.h"
 
 namespace ringside {
@@ -17,12 +17,12 @@ void Exchange::on_request_head(Head& head, End end) {
   if (session_.listener().has_access_logs()) started_wall_ = worker_.ring().wall_now();
   // Set first, so that a reply from here on may end us: nothing below touches the exchange after it.
   if (head.authority.empty() && head.version == HttpVersion::http11) {
-    session_.drain();
+    session_.forgo_reuse();
     return reply({.status = 400, .body = {}, .details = "missing_host_header"});
   }
   if (head.upgrade) {
     if (head.method != "CONNECT") session_.listener().http_stats().inc(HttpStat::downstream_rq_ws_on_non_ws_route);
-    session_.drain();  // what follows may be the other protocol already
+    session_.forgo_reuse();  // what follows may be the other protocol already
     return reply({.status = 403,
                   .body = "upgrade and CONNECT are not enabled on this listener",
                   .details = "upgrade_failed"});
@@ -49,7 +49,7 @@ bool Exchange::prepare_target(Head& head) {
       return false;
     case TargetAction::reject:
       session_.listener().http_stats().inc(HttpStat::downstream_rq_failed_path_normalization);
-      session_.drain();
+      session_.forgo_reuse();
       reply({.status = 400, .body = verdict.message, .details = verdict.details});
       return false;
   }
@@ -194,7 +194,8 @@ void Exchange::on_request_end() {
 void Exchange::on_request_sent(size_t body_bytes) {
   if (phase_ == Phase::done) return;
   touch();
-  if (!request_end_) down_stream_.grant(body_bytes);
+  // A stream of HTTP/2 owes the credit of its whole body to the others.
+  if (!request_end_ || session_.version() == HttpVersion::http2) down_stream_.grant(body_bytes);
 }
 
 // The client went away, or its body is no HTTP: the upstream need not go on. In the second case the client is still there, and
@@ -202,11 +203,13 @@ void Exchange::on_request_sent(size_t body_bytes) {
 void Exchange::on_client_reset(Error why) {
   if (phase_ == Phase::done) return;
   const bool protocol = why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large;
-  flags_.set(protocol ? ResponseFlag::downstream_protocol_error : ResponseFlag::downstream_connection_termination);
+  if (protocol && why.origin == Origin::local) flags_.set(ResponseFlag::upstream_protocol_error);  // its answer cannot be sent
+  else flags_.set(protocol ? ResponseFlag::downstream_protocol_error : ResponseFlag::downstream_connection_termination);
   record_.response_code_details = protocol ? why.detail : "downstream_remote_disconnect";
   if (phase_ == Phase::waiting) cluster_->stats().inc(ClusterStat::upstream_rq_cancelled);
   drop_upstream({ErrorCode::cancelled, Origin::downstream, Retry::never, "client gone"});
-  refused_ = protocol && why.origin == Origin::downstream && !response_started_;
+  // HTTP/2 has ended the stream itself, and says no more.
+  refused_ = protocol && why.origin == Origin::downstream && !response_started_ && session_.version() != HttpVersion::http2;
   if (!refused_) finish();
 }
 

@@ -2,7 +2,7 @@
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
 #include "proxy/live_listener.h"
-#include "proxy/session.h"
+#include "proxy/downstream.h"
 #include "proxy/shard.h"
 
 namespace ringside {
@@ -24,6 +24,7 @@ void Exchange::on_response_head(Head& head, End end) {
   finish_response_head(head);
   response_started_ = true;
   down_stream_.send_head(head, end);
+  if (phase_ == Phase::done) return;  // HTTP/2: the client takes no such head
   if (end == End::yes) return on_response_end();
   if (session_.sends_piped()) connection_->relay_body();
   arm_timer();
@@ -84,6 +85,7 @@ void Exchange::on_upstream_reset(Error why) {
   up_stream_ = nullptr;
   host_->cells(worker_.index()).add(HostStat::rq_error);
   const bool protocol = why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large;
+  if (why.code == ErrorCode::peer_reset || why.retry == Retry::always) return on_upstream_stream_reset(why);
   flags_.set(protocol ? ResponseFlag::upstream_protocol_error : ResponseFlag::upstream_connection_termination);
   record_.upstream_transport_failure_reason = arena_.copy(why.detail);
   if (response_started_)
@@ -98,6 +100,22 @@ void Exchange::on_upstream_reset(Error why) {
   reply({.status = 503,
          .body = "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
          .details = "upstream_reset_before_response_started{connection_termination}"});
+}
+
+// HTTP/2: the upstream gave up this stream alone, or never looked at it.
+void Exchange::on_upstream_stream_reset(Error why) {
+  const bool refused = why.retry == Retry::always;
+  flags_.set(ResponseFlag::upstream_remote_reset);
+  cluster_->stats().inc(ClusterStat::upstream_rq_rx_reset);
+  record_.upstream_transport_failure_reason = {};
+  if (response_started_) return reply({.status = 0, .body = {}, .details = "upstream_reset_after_response_started{remote_reset}"});
+  if (refused)
+    return reply({.status = 503,
+                  .body = "upstream connect error or disconnect/reset before headers. reset reason: remote refused stream reset",
+                  .details = "upstream_reset_before_response_started{remote_refused_stream_reset}"});
+  reply({.status = 503,
+         .body = "upstream connect error or disconnect/reset before headers. reset reason: remote reset",
+         .details = "upstream_reset_before_response_started{remote_reset}"});
 }
 
 }  // namespace ringside

@@ -2,6 +2,8 @@
 
 #include <ifaddrs.h>
 
+#include "proxy/h2_options.h"
+
 namespace ringside {
 namespace {
 
@@ -43,6 +45,24 @@ H1Limits h1_limits_of(const HttpManagerSpec& spec) {
   return limits;
 }
 
+H2Limits h2_limits_of(const HttpManagerSpec& spec) {
+  H2Limits limits = h2_limits_of(spec.http2);
+  limits.header_bytes_max = spec.request_headers_kb_max * 1024;
+  limits.header_count_max = spec.protocol.headers_count_max;
+  switch (spec.protocol.underscore) {
+    case UnderscoreAction::allow:
+      limits.underscore = H2Underscore::allow;
+      break;
+    case UnderscoreAction::reject_request:
+      limits.underscore = H2Underscore::reject;
+      break;
+    case UnderscoreAction::drop_header:
+      limits.underscore = H2Underscore::drop;
+      break;
+  }
+  return limits;
+}
+
 }  // namespace
 
 HttpManager::HttpManager(std::shared_ptr<const HttpManagerSpec> spec, const NodeSpec& node,
@@ -51,7 +71,8 @@ HttpManager::HttpManager(std::shared_ptr<const HttpManagerSpec> spec, const Node
       routes_(std::move(routes)),
       target_(*spec_),
       forwarding_(*spec_, node, node_address()),
-      h1_limits_(h1_limits_of(*spec_)) {}
+      h1_limits_(h1_limits_of(*spec_)),
+      h2_limits_(h2_limits_of(*spec_)) {}
 
 std::expected<std::shared_ptr<const HttpManager>, std::string> HttpManager::build(
     std::shared_ptr<const HttpManagerSpec> spec, const NodeSpec& node, const ClusterNames& clusters) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "codecs/http1/h1_limits.h"
+#include "codecs/http2/h2_limits.h"
 #include "proxy/forwarding_headers.h"
 #include "proxy/http_target.h"
 #include "proxy/route/route_table.h"
@@ -22,6 +23,7 @@ class HttpManager {
   const TargetPolicy& target() const { return target_; }
   const ForwardingPolicy& forwarding() const { return forwarding_; }
   const H1Limits& h1_limits() const { return h1_limits_; }
+  const H2Limits& h2_limits() const { return h2_limits_; }
 
  private:
   HttpManager(std::shared_ptr<const HttpManagerSpec> spec, const NodeSpec& node, std::unique_ptr<const RouteTable> routes);
@@ -31,6 +33,7 @@ class HttpManager {
   TargetPolicy target_;
   ForwardingPolicy forwarding_;
   H1Limits h1_limits_;
+  H2Limits h2_limits_;
 };
 
 }  // namespace ringside

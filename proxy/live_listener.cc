@@ -91,11 +91,16 @@ void LiveListener::on_accept(int fd) {
   }
   http_stats_.inc(HttpStat::downstream_cx_total);
   http_stats_.inc(HttpStat::downstream_cx_active);
-  http_stats_.inc(HttpStat::downstream_cx_http1_total);
-  http_stats_.inc(HttpStat::downstream_cx_http1_active);
   if (has_tls()) {
     http_stats_.inc(HttpStat::downstream_cx_ssl_total);
     http_stats_.inc(HttpStat::downstream_cx_ssl_active);
+  }
+  if (http().spec().codec == CodecType::http2) {
+    H2Session* session = shard_.new_h2_session(*this, make_transport(fd), shard_.next_connection_id());
+    h2_sessions_.push_back(*session);
+    session->start();
+    if (draining_) session->drain();
+    return;
   }
   Session* session = shard_.new_session(*this, fd);  // retires itself when its transport is closed
   sessions_.push_back(*session);
@@ -103,9 +108,17 @@ void LiveListener::on_accept(int fd) {
   if (draining_) session->drain();
 }
 
+void LiveListener::on_http2(std::unique_ptr<Transport> transport, Http2Found found) {
+  H2Session* session = shard_.new_h2_session(*this, std::move(transport), found.id);
+  h2_sessions_.push_back(*session);
+  session->take_over(found.started, std::move(found.first_bytes));
+  if (found.draining) session->drain();
+}
+
 void LiveListener::on_session_closed(SessionEnd end) {
   http_stats_.dec(HttpStat::downstream_cx_active);
-  http_stats_.dec(HttpStat::downstream_cx_http1_active);
+  if (end.protocol == SessionProtocol::http1) http_stats_.dec(HttpStat::downstream_cx_http1_active);
+  if (end.protocol == SessionProtocol::http2) http_stats_.dec(HttpStat::downstream_cx_http2_active);
   if (has_tls()) http_stats_.dec(HttpStat::downstream_cx_ssl_active);
   http_stats_.inc(HttpStat::downstream_cx_destroy);
   http_stats_.inc(end.by_client ? HttpStat::downstream_cx_destroy_remote : HttpStat::downstream_cx_destroy_local);
@@ -150,10 +163,12 @@ void LiveListener::on_listener_closed() {
 void LiveListener::drain_sessions() {
   draining_ = true;
   sessions_.for_each([](Session& session) { session.drain(); });
+  h2_sessions_.for_each([](H2Session& session) { session.drain(); });
 }
 
 void LiveListener::close_sessions(Error why) {
   sessions_.for_each([&](Session& session) { session.close(why); });
+  h2_sessions_.for_each([&](H2Session& session) { session.close(why); });
   tcp_sessions_.for_each([&](TcpSession& session) { session.close(why); });
 }
 

@@ -5,6 +5,7 @@
 
 #include "core/listener.h"
 #include "proxy/observe/access_log.h"
+#include "proxy/h2_session.h"
 #include "proxy/observe/log_file.h"
 #include "proxy/session.h"
 #include "proxy/snapshot.h"
@@ -14,6 +15,9 @@
 namespace ringside {
 
 class Shard;
+
+// As the statistics of connections tell them apart.
+enum class SessionProtocol : uint8_t { unknown, http1, http2 };
 
 class LiveListener final : private ListenerUser {
  public:
@@ -57,6 +61,14 @@ class LiveListener final : private ListenerUser {
   // Whether a log tells our own address of a connection, for which the kernel must be asked.
   bool logs_local_address() const { return logs_local_address_; }
   bool logs_upstream_local_address() const { return logs_upstream_local_address_; }
+  // A connection whose first bytes were the preface of HTTP/2, and what follows that.
+  struct Http2Found {
+    Instant started{};
+    uint64_t id = 0;
+    bool draining = false;
+    Slice first_bytes;
+  };
+  void on_http2(std::unique_ptr<Transport> transport, Http2Found found);
   void write_access_logs(const AccessLogRecord& record);
   // Whether operators in header values ask for what describe_tls() fills in.
   bool headers_tell_tls() const { return headers_tell_tls_; }
@@ -68,6 +80,7 @@ class LiveListener final : private ListenerUser {
   void log_cut_head(Session& session);
   struct SessionEnd {
     Duration lived{};
+    SessionProtocol protocol = SessionProtocol::unknown;
     bool by_client = false;
     bool cut_an_exchange = false;
   };
@@ -96,6 +109,7 @@ class LiveListener final : private ListenerUser {
   StatBlock<TcpStat> tcp_stats_;
   StatBlock<TlsStat> tls_stats_;
   List<Session, Session> sessions_;
+  List<H2Session, H2Session> h2_sessions_;
   List<TcpSession, TcpSession> tcp_sessions_;
   std::vector<AccessLogFormat> formats_;
   std::vector<Log> logs_;

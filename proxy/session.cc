@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 
+#include "codecs/http2/h2_frame.h"
 #include "core/limits.h"
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
@@ -12,44 +12,65 @@
 
 namespace ringside {
 
-Session::Session(LiveListener& listener, int fd)
-    : listener_(listener),
-      transport_(listener.make_transport(fd)),
+Session::Session(LiveListener& listener, int fd) : Session(listener, listener.make_transport(fd)) {}
+
+Session::Session(LiveListener& listener, std::unique_ptr<Transport> transport)
+    : Downstream(listener, transport->peer_address(), listener.shard().next_connection_id()),
+      transport_(std::move(transport)),
       codec_(*this, *this, listener.http().h1_limits(), listener.shard().h1_scratch()),
       started_(listener.worker().now()),
-      since_(started_),
-      id_(listener.shard().next_connection_id()) {
-  const Address peer = transport_->peer_address();
-  if (peer.is_ip()) std::memcpy(&peer_, peer.data(), std::min<size_t>(peer.size(), sizeof peer_));
-}
+      since_(started_) {}
 
 Session::~Session() = default;
 
 void Session::on_retired() { listener_.shard().free_session(*this); }
 
-Worker& Session::worker() const { return listener_.worker(); }
-
-Address Session::peer_address() const {
-  if (peer_.sin6_family == AF_UNSPEC) return {};
-  const socklen_t size = peer_.sin6_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-  return Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&peer_), size);
-}
-
-// A socket is only asked when the listener takes connections to any address.
-Address Session::local_address() const {
-  const Address& bound = listener_.spec().address;
-  return bound.is_ip() && !bound.is_wildcard() ? bound : transport_->local_address();
-}
-
 void Session::start() {
+  if (listener_.http().spec().codec != CodecType::auto_detect) begin_serving();
   transport_->start(*this, listener_.spec().connection_buffer_bytes_max);
   arm_until(next_deadline());
+}
+
+void Session::begin_serving() {
+  phase_ = Phase::serving;
+  counted_ = true;
+  listener_.http_stats().inc(HttpStat::downstream_cx_http1_total);
+  listener_.http_stats().inc(HttpStat::downstream_cx_http1_active);
+}
+
+// Bytes that a client of HTTP/2 begins with are counted, not kept: what they are is known. HTTP/1 begins with the first that is not.
+void Session::sniff(Slice bytes) {
+  const std::string_view due = std::string_view(h2::preface).substr(preface_seen_bytes_);
+  const std::string_view seen = bytes.text().substr(0, due.size());
+  if (!due.starts_with(seen)) {
+    begin_serving();
+    if (preface_seen_bytes_ > 0) decode(worker().output().copy(std::string_view(h2::preface).substr(0, preface_seen_bytes_)));
+    return decode(std::move(bytes));
+  }
+  preface_seen_bytes_ += static_cast<uint8_t>(seen.size());
+  if (seen.size() < due.size()) return;
+  bytes.remove_prefix(seen.size());
+  hand_over(std::move(bytes));
+}
+
+// The transport is the other's from here on, and we are nobody.
+void Session::hand_over(Slice bytes) {
+  phase_ = Phase::closing;
+  timer_.disarm();
+  listener_.on_http2(std::move(transport_), {.started = started_, .id = id(), .draining = draining_, .first_bytes = std::move(bytes)});
+  Link<Session>::unlink();
+  worker().retire(*this);
 }
 
 // --- bytes -------------------------------------------------------------------------------------------------------------
 
 void Session::on_bytes(Slice bytes) {
   listener_.http_stats().inc(HttpStat::downstream_cx_rx_bytes_total, bytes.size());
+  if (phase_ == Phase::sniffing) return sniff(std::move(bytes));
+  decode(std::move(bytes));
+}
+
+void Session::decode(Slice bytes) {
   if (phase_ != Phase::serving) return transport_->grant(bytes.size());  // lingering: discarded
   // A client that asks on and on and does not read: what it has not taken of the last answers is bounded.
   if (waiting_ != nullptr || (exchange_ == nullptr && crowded())) {
@@ -88,6 +109,7 @@ void Session::on_sent(size_t bytes) {
 void Session::on_end() {
   ended_ = true;
   if (phase_ == Phase::lingering && transport_->unsent_bytes() == 0) return close({});
+  if (phase_ == Phase::sniffing) return close({});
   if (phase_ != Phase::serving) return;
   if (waiting_ == nullptr) end_of_input();
 }
@@ -199,7 +221,7 @@ void Session::drain() {
   draining_ = true;
   codec_.drain();
   // An idle connection may have a request on its way: it is answered if it comes within drain_timeout.
-  if (exchange_ == nullptr && phase_ == Phase::serving) {
+  if (exchange_ == nullptr && (phase_ == Phase::serving || phase_ == Phase::sniffing)) {
     since_ = worker().now();
     arm_until(next_deadline());
   }
@@ -208,7 +230,7 @@ void Session::drain() {
 // FIN after what is queued; the client may still be sending, and closing with unread input would destroy the answer on its
 // way (RFC 9112 9.6), so input is discarded until its FIN or the deadline.
 void Session::linger() {
-  if (phase_ != Phase::serving) return;
+  if (phase_ != Phase::serving && phase_ != Phase::sniffing) return;
   phase_ = Phase::lingering;
   left_ = !ended_;
   since_ = worker().now();
@@ -221,7 +243,7 @@ void Session::linger() {
 
 void Session::close(Error why) {
   if (phase_ == Phase::closing) return;
-  if (phase_ == Phase::serving) left_ = !ended_;
+  if (phase_ == Phase::serving || phase_ == Phase::sniffing) left_ = !ended_;
   phase_ = Phase::closing;
   timer_.disarm();
   if (exchange_ != nullptr) {
@@ -245,6 +267,7 @@ void Session::on_closed(Error why) {
   }
   exchange_ = nullptr;
   listener_.on_session_closed({.lived = worker().now() - started_,
+                               .protocol = counted_ ? SessionProtocol::http1 : SessionProtocol::unknown,
                                .by_client = !left_,
                                .cut_an_exchange = cut_});
   Link<Session>::unlink();
@@ -305,7 +328,7 @@ void Session::on_timer() {
     listener_.http_stats().inc(HttpStat::downstream_cx_delayed_close_timeout);
     return close({});
   }
-  if (phase_ != Phase::serving) return;
+  if (phase_ != Phase::serving && phase_ != Phase::sniffing) return;
   if (now >= listener_.handshake_deadline(*transport_, started_)) {
     listener_.stats().inc(ListenerStat::downstream_cx_transport_socket_connect_timeout);
     return close({ErrorCode::timed_out, Origin::downstream, Retry::never, "TLS handshake timeout"});
@@ -314,7 +337,7 @@ void Session::on_timer() {
       !draining_) {
     listener_.http_stats().inc(HttpStat::downstream_cx_max_duration_reached);
     drain();
-    if (phase_ != Phase::serving) return;
+    if (phase_ == Phase::closing) return;
     if (exchange_ == nullptr) return linger();
   }
   if (exchange_ == nullptr && head_started_ && spec.request_headers_timeout > Duration::zero() &&

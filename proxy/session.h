@@ -1,20 +1,19 @@
 #pragma once
 // One downstream HTTP/1.1 connection: a transport, a codec, and at most one exchange at a time.
 //
-//   accepted -> serving (idle <-> exchange) -> lingering (FIN sent, input discarded) -> closing -> gone
+//   accepted -> (sniffing) -> serving (idle <-> exchange) -> lingering (FIN sent, input discarded) -> closing -> gone
+//                   `-> HTTP/2: an H2Session takes the transport over, and this one retires
 #include <memory>
 
 #include "codecs/http.h"
 #include "codecs/http1/h1_server_codec.h"
 #include "core/transport.h"
 #include "core/worker.h"
+#include "proxy/downstream.h"
 
 namespace ringside {
 
-class Exchange;
-class LiveListener;
-
-class Session final : public Retired,
+class Session final : public Downstream,
                       public Link<Session>,
                       private TransportUser,
                       private CodecSink,
@@ -22,30 +21,25 @@ class Session final : public Retired,
  public:
   // Takes over the accepted socket.
   Session(LiveListener& listener, int fd);
+  Session(LiveListener& listener, std::unique_ptr<Transport> transport);
   ~Session() override;
   void on_retired() override;
   void start();
 
-  LiveListener& listener() { return listener_; }
-  Worker& worker() const;
-  Address peer_address() const;
-  Address local_address() const;
-  uint64_t id() const { return id_; }
-
+  Address local_address() const override { return local_address_of(*transport_); }
+  HttpVersion version() const override { return HttpVersion::http11; }
+  void forgo_reuse() override { drain(); }
   // The next answer says "connection: close", and ends the connection.
   void drain();
   bool draining() const { return draining_; }
   // Ends the connection now; an exchange under way is reset.
   void close(Error why);
-  // The exchange is over (it unlinks itself here). `clean`: both messages ended; otherwise the connection cannot go on:
-  // what was sent still goes out. `refused`: the codec found the body wrong, and the answer to that is under way.
-  enum class ExchangeEnd : uint8_t { clean, close_after_flush, refused, abort };
-  void on_exchange_end(ExchangeEnd how);
-  bool sends_piped() const { return transport_->sends_piped(); }
-  const Transport& transport() const { return *transport_; }
+  void on_exchange_end(ExchangeEnd how) override;
+  bool sends_piped() const override { return transport_->sends_piped(); }
+  const Transport& transport() const override { return *transport_; }
 
  private:
-  enum class Phase : uint8_t { serving, lingering, closing };
+  enum class Phase : uint8_t { sniffing, serving, lingering, closing };
   // TransportUser
   void on_bytes(Slice bytes) override;
   void on_end() override;
@@ -63,6 +57,10 @@ class Session final : public Retired,
   // Retired: pipelined bytes are parsed here, outside of any codec call.
   void on_flush() override;
 
+  void sniff(Slice bytes);
+  void decode(Slice bytes);
+  void begin_serving();
+  void hand_over(Slice bytes);
   void on_timer();
   void arm_until(Instant deadline);
   Instant next_deadline() const;
@@ -76,23 +74,22 @@ class Session final : public Retired,
   Head& make_refusal(Arena& arena, Error why, uint16_t status);
   void note_cut_head();
 
-  LiveListener& listener_;
   std::unique_ptr<Transport> transport_;
   Exchange* exchange_ = nullptr;
   std::unique_ptr<Buffer> waiting_;  // input that comes while too much output waits
   H1ServerCodec codec_;
   TimerFor<Session, &Session::on_timer> timer_{*this};
-  sockaddr_in6 peer_{};  // large enough for IPv4 as well; a unix peer has no name worth keeping
   Instant started_{};
   Instant since_{};      // idle, or the head's first byte, or lingering: since then
-  uint64_t id_;
   uint32_t requests_ = 0;
-  Phase phase_ = Phase::serving;
+  Phase phase_ = Phase::sniffing;
+  uint8_t preface_seen_bytes_ = 0;  // of HTTP/2's, and nothing else yet
   bool draining_ : 1 = false;
   bool head_started_ : 1 = false;
   bool announced_ : 1 = false;  // a body, to the transport
   bool ended_ : 1 = false;  // the client sent FIN
   bool left_ : 1 = false;   // we ended it before the client did
+  bool counted_ : 1 = false;  // as a connection of HTTP/1
   bool cut_ : 1 = false;    // ended in the middle of an exchange
 };
 

@@ -7,6 +7,7 @@ namespace {
 
 constexpr size_t exchanges_spare_max = 1024;
 constexpr size_t sessions_spare_max = 256;
+constexpr size_t h2_sessions_spare_max = 64;
 constexpr Duration stats_interval = seconds(1);
 
 struct BuriedListener final : Retired {
@@ -22,7 +23,8 @@ Shard::Shard(Worker& worker, StatsRegistry& registry, ShardOptions options)
       options_(options),
       ringside_stats_(stat_cells().block(registry.group<RingsideStat>({.prefix = "ringside."}))),
       exchanges_(exchanges_spare_max),
-      sessions_(sessions_spare_max) {
+      sessions_(sessions_spare_max),
+      h2_sessions_(h2_sessions_spare_max) {
   ringside_stats_.set(worker.ring().name() == "io_uring" ? RingsideStat::ring_uring : RingsideStat::ring_epoll, 1);
   worker_.arm(stats_timer_, stats_interval);
 }
@@ -34,7 +36,12 @@ void Shard::adopt(std::shared_ptr<const Snapshot> snapshot, std::vector<int> lis
   for (const std::shared_ptr<const ClusterEntry>& entry : snapshot_->clusters) {
     clusters_.push_back(std::make_unique<Cluster>(
         worker_, entry->spec, entry->breaker, stat_cells().block(entry->stats),
-        entry->spec->tls != nullptr ? stat_cells().block(entry->tls_stats) : StatBlock<TlsStat>(), h1_scratch_));
+        entry->spec->tls != nullptr ? stat_cells().block(entry->tls_stats) : StatBlock<TlsStat>(), codec_pools_));
+    if (entry->spec->http2.has_value()) {
+      const ClusterSpec& spec = *entry->spec;
+      clusters_.back()->h2_stats().attach(
+          registry_, cluster_http2_scope(spec.alt_stat_name.empty() ? spec.name : spec.alt_stat_name), worker_.index());
+    }
     clusters_.back()->adopt(*entry->hosts);
   }
   for (size_t at = 0; at < snapshot_->listeners.size(); ++at) {
@@ -114,6 +121,8 @@ void Shard::on_stats_timer() {
   ringside_stats_.inc(RingsideStat::cq_overflow, now.overflows - ring_seen_.overflows);
   ringside_stats_.inc(RingsideStat::piped_bytes, now.piped_bytes - ring_seen_.piped_bytes);
   ring_seen_ = now;
+  h2_stats_.publish();
+  for (const std::unique_ptr<Cluster>& cluster : clusters_) cluster->h2_stats().publish();
   worker_.pools().pipes.trim();
   ringside_stats_.set(RingsideStat::blocks_small, worker_.pools().small.total());
   ringside_stats_.set(RingsideStat::blocks_large, worker_.pools().large.total());

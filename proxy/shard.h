@@ -5,12 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "codecs/http1/h1_parser.h"
 #include "core/slab.h"
 #include "core/stats.h"
 #include "core/worker.h"
 #include "proxy/exchange.h"
 #include "proxy/live_listener.h"
+#include "proxy/observe/h2_stat_cells.h"
 #include "proxy/session.h"
 #include "proxy/observe/log_file.h"
 #include "proxy/snapshot.h"
@@ -45,16 +45,24 @@ class Shard {
   StatsRegistry& registry() { return registry_; }
   StatCells& stat_cells() { return registry_.cells(worker_.index()); }
   StatBlock<RingsideStat>& ringside_stats() { return ringside_stats_; }
-  H1ScratchPool& h1_scratch() { return h1_scratch_; }
+  H1ScratchPool& h1_scratch() { return codec_pools_.h1; }
+  H2ScratchPool& h2_pool() { return codec_pools_.h2; }
+  // Of all connections from clients.
+  H2Stats& h2_stats() { return h2_stats_.numbers(); }
   Cluster* cluster(uint32_t index) { return clusters_[index].get(); }
   LogFile& log_file(const std::string& path);
   SecondCache& second_cache() { return second_cache_; }
   uint64_t next_connection_id() { return ++connection_ids_; }
 
-  Exchange* new_exchange(Session& session, Stream& stream) { return exchanges_.make(session, stream); }
+  Exchange* new_exchange(Downstream& session, Stream& stream) { return exchanges_.make(session, stream); }
   void free_exchange(Exchange& exchange) { exchanges_.destroy(&exchange); }
   Session* new_session(LiveListener& listener, int fd) { return sessions_.make(listener, fd); }
   void free_session(Session& session) { sessions_.destroy(&session); }
+  H2Session* new_h2_session(LiveListener& listener, std::unique_ptr<Transport> transport, uint64_t id) {
+    h2_stats_.attach(registry_, {.prefix = "http2."}, worker_.index());
+    return h2_sessions_.make(listener, std::move(transport), id);
+  }
+  void free_h2_session(H2Session& session) { h2_sessions_.destroy(&session); }
   size_t exchanges_live() const { return exchanges_.live(); }
   // A listener's accept object has ended from within: keeps it to the end of the turn.
   void bury(std::unique_ptr<Listener> listener);
@@ -70,10 +78,12 @@ class Shard {
   StatBlock<RingsideStat> ringside_stats_;
   RingStats ring_seen_{};
   std::shared_ptr<const Snapshot> snapshot_;
-  H1ScratchPool h1_scratch_;
+  CodecPools codec_pools_;
+  H2StatCells h2_stats_;
   SecondCache second_cache_;
   Slab<Exchange> exchanges_;
   Slab<Session> sessions_;
+  Slab<H2Session> h2_sessions_;
   std::map<std::string, std::unique_ptr<LogFile>> log_files_;
   std::vector<std::unique_ptr<Cluster>> clusters_;
   std::vector<std::unique_ptr<LiveListener>> listeners_;

@@ -79,7 +79,7 @@ struct RouteConfigSpec {
 enum class UnderscoreAction : uint8_t { allow, reject_request, drop_header };
 enum class EscapedSlashAction : uint8_t { keep_unchanged, reject_request, unescape_and_redirect, unescape_and_forward };
 enum class ServerHeader : uint8_t { overwrite, append_if_absent, pass_through };
-enum class CodecType : uint8_t { auto_detect, http1 };
+enum class CodecType : uint8_t { auto_detect, http1, http2 };
 
 // config.core.v3.HttpProtocolOptions
 struct HttpProtocolSpec {
@@ -98,6 +98,20 @@ struct Http1Spec {
   bool enable_trailers = false;
 };
 
+// config.core.v3.Http2ProtocolOptions. Envoy's defaults but for the windows, which bound what unread bodies hold: Envoy has 16 and
+// 24 MiB.
+struct Http2Spec {
+  uint32_t table_bytes = 4096;
+  uint32_t streams_max = 1024;
+  uint32_t stream_window_bytes = 256 * 1024;
+  uint32_t connection_window_bytes = 1024 * 1024;
+  uint32_t outbound_frames_max = 10000;
+  uint32_t outbound_control_frames_max = 1000;
+  uint32_t empty_frames_max = 1;
+  uint32_t priority_frames_per_stream = 100;
+  uint32_t window_updates_per_data_frame = 10;
+};
+
 // config.core.v3.CidrRange
 struct CidrSpec {
   Address base;
@@ -110,6 +124,7 @@ struct HttpManagerSpec {
   RouteConfigSpec routes;
   HttpProtocolSpec protocol;
   Http1Spec http1;
+  Http2Spec http2;
   std::vector<AccessLogSpec> access_logs;
   std::string server_name = "envoy";
   ServerHeader server_header = ServerHeader::overwrite;
@@ -193,6 +208,8 @@ struct ClusterSpec {
   ThresholdsSpec thresholds, thresholds_high;
   HttpProtocolSpec protocol;  // idle_timeout, requests_per_connection_max, connection_duration_max
   bool enable_trailers = false;
+  // HTTP/2 to every endpoint; none: HTTP/1.1.
+  std::optional<Http2Spec> http2;
   Duration dns_refresh_rate = seconds(5);
   bool respect_dns_ttl = false;
   DnsFamily dns_family = DnsFamily::automatic;

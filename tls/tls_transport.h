@@ -75,6 +75,7 @@ class TlsTransport final : public Transport,
   void finish() override;
   void finish_and_close() override;
   void grant(size_t bytes) override;
+  void hand_over(TransportUser& user) override { user_ = &user; }
   void expect(size_t bytes) override;
   void relay(size_t bytes) override { static_cast<void>(bytes); }  // every byte is looked at here
   bool sends_piped() const override { return false; }

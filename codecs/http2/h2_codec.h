@@ -42,7 +42,7 @@ class H2Codec : private H2SenderUser {
   // The sign did not come: ends everything by on_reset and on_codec_error.
   void fail_keepalive();
   // So many seconds went by: refills the budgets against abuse. Without it they are refilled by traffic only.
-  void pass_time(uint32_t seconds) { sender_.guard().on_time(limits_, seconds); }
+  void pass_time(uint32_t seconds_passed) { sender_.guard().on_time(limits_, seconds_passed); }
   // Resets streams of which the user has let go and of which not a byte went since the last call: peers that do not read.
   void reset_stalled();
 

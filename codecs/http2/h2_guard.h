@@ -31,10 +31,10 @@ class H2Guard {
   // A message or its body moved on: what goes with it is paid for.
   void on_progress() { earn(H2Event::other, 1); }
   void on_stream_completed(const H2Limits& limits) { earn_up_to(H2Event::reset, 1, limits.resets_burst); }
-  void on_time(const H2Limits& limits, uint32_t seconds) {
-    seconds = std::min<uint32_t>(seconds, 3600);
-    earn_up_to(H2Event::reset, seconds * limits.resets_per_second, limits.resets_burst);
-    earn_up_to(H2Event::other, seconds * limits.other_frames_per_second, limits.other_frames_burst);
+  void on_time(const H2Limits& limits, uint32_t seconds_passed) {
+    seconds_passed = std::min<uint32_t>(seconds_passed, 3600);
+    earn_up_to(H2Event::reset, seconds_passed * limits.resets_per_second, limits.resets_burst);
+    earn_up_to(H2Event::other, seconds_passed * limits.other_frames_per_second, limits.other_frames_burst);
   }
   // Frames without content, in a row. False: too many.
   bool on_frame(bool empty, const H2Limits& limits) {

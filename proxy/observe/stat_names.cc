@@ -63,6 +63,13 @@ std::string stat_name_part(std::string_view name) {
 
 StatScope cluster_scope(std::string_view name) { return labelled("cluster.", "envoy_cluster_name", name); }
 
+StatScope cluster_http2_scope(std::string_view name) {
+  StatScope scope = cluster_scope(name);
+  scope.prefix += "http2.";
+  scope.tagless_prefix += "http2.";
+  return scope;
+}
+
 StatScope http_scope(std::string_view stat_prefix) {
   return labelled("http.", "envoy_http_conn_manager_prefix", stat_prefix);
 }

@@ -146,6 +146,16 @@ namespace ringside {
   C(dropped_headers_with_underscores) C(metadata_not_supported_error)              \
   C(requests_rejected_with_underscores_in_headers) C(response_flood)
 
+// http2.: the codec on the downstream side; cluster.<name>.http2.: the one upstream. The names are the fields of H2Stats.
+#define RS_HTTP2_STATS(C, G, H, N)                                                                      \
+  C(dropped_headers_with_underscores) C(goaway_sent) C(header_overflow) C(headers_cb_no_stream)         \
+  C(inbound_empty_frames_flood) C(inbound_priority_frames_flood)                                        \
+  C(inbound_window_update_frames_flood) C(inbound_reset_flood) C(inbound_other_frames_flood)            \
+  C(keepalive_timeout) C(metadata_empty_frames) C(outbound_control_flood) C(outbound_flood)             \
+  C(requests_rejected_with_underscores_in_headers) C(rx_messaging_error) C(rx_reset)                    \
+  C(stream_refused_errors) C(too_many_header_frames) C(trailers) C(tx_flush_timeout) C(tx_reset)        \
+  G(streams_active) G(pending_send_bytes)
+
 // listener_manager.
 #define RS_LISTENER_MANAGER_STATS(C, G, H, N)                                                              \
   C(listener_added) C(listener_create_failure) C(listener_create_success) C(listener_in_place_updated)     \
@@ -200,6 +210,7 @@ RS_STAT_GROUP(ListenerWorkerStat, listener_worker_stat_defs, RS_LISTENER_WORKER_
 RS_STAT_GROUP(ListenerHttpStat, listener_http_stat_defs, RS_LISTENER_HTTP_STATS)
 RS_STAT_GROUP(TcpStat, tcp_stat_defs, RS_TCP_STATS)
 RS_STAT_GROUP(Http1Stat, http1_stat_defs, RS_HTTP1_STATS)
+RS_STAT_GROUP(Http2Stat, http2_stat_defs, RS_HTTP2_STATS)
 RS_STAT_GROUP(ListenerManagerStat, listener_manager_stat_defs, RS_LISTENER_MANAGER_STATS)
 RS_STAT_GROUP(ClusterManagerStat, cluster_manager_stat_defs, RS_CLUSTER_MANAGER_STATS)
 RS_STAT_GROUP(ServerStat, server_stat_defs, RS_SERVER_STATS)
@@ -218,6 +229,8 @@ std::string stat_name_part(std::string_view name);
 
 // `name` is alt_stat_name if set, else the cluster's name.
 StatScope cluster_scope(std::string_view name);
+// What the codec of HTTP/2 counts for a cluster.
+StatScope cluster_http2_scope(std::string_view name);
 StatScope http_scope(std::string_view stat_prefix);
 StatScope tcp_scope(std::string_view stat_prefix);
 // `address` is the listener's stat_prefix if set, else the address as text ("127.0.0.1:80"). The admin's is "admin".

@@ -3,19 +3,22 @@
 #include <algorithm>
 
 #include "core/tcp_transport.h"
+#include "proxy/h2_options.h"
 
 namespace ringside {
 
 Cluster::Cluster(Worker& worker, std::shared_ptr<const ClusterSpec> spec, std::shared_ptr<BreakerCells> breaker_cells,
-                 StatBlock<ClusterStat> stats, StatBlock<TlsStat> tls_stats, H1ScratchPool& scratch)
+                 StatBlock<ClusterStat> stats, StatBlock<TlsStat> tls_stats, CodecPools& codec_pools)
     : worker_(worker),
       spec_(std::move(spec)),
       breaker_(std::move(breaker_cells), worker.index(), spec_->thresholds),
       stats_(std::move(stats)),
       tls_stats_(std::move(tls_stats)),
-      h1_scratch_(scratch) {
+      codec_pools_(codec_pools) {
   h1_limits_.enable_trailers = spec_->enable_trailers;
   h1_limits_.header_count_max = spec_->protocol.headers_count_max;
+  if (spec_->http2.has_value()) h2_limits_ = h2_limits_of(*spec_->http2);
+  h2_limits_.header_count_max = spec_->protocol.headers_count_max;
   if (spec_->tls != nullptr && spec_->tls_sessions_max > 0)
     tls_sessions_ = std::make_unique<TlsSessions>(spec_->tls, spec_->tls_sessions_max);
 }

@@ -4,8 +4,12 @@
 #include <vector>
 
 #include "codecs/http1/h1_limits.h"
+#include "codecs/http1/h1_parser.h"
+#include "codecs/http2/h2_limits.h"
+#include "codecs/http2/h2_pool.h"
 #include "core/stats.h"
 #include "core/worker.h"
+#include "proxy/observe/h2_stat_cells.h"
 #include "proxy/observe/stat_names.h"
 #include "proxy/specs.h"
 #include "proxy/upstream/breaker.h"
@@ -14,6 +18,12 @@
 #include "tls/tls_transport.h"
 
 namespace ringside {
+
+// Memory of one worker that the codecs of all its connections share.
+struct CodecPools {
+  H1ScratchPool h1;
+  H2ScratchPool h2;
+};
 
 class Endpoint {
  public:
@@ -34,7 +44,7 @@ class Endpoint {
 class Cluster {
  public:
   Cluster(Worker& worker, std::shared_ptr<const ClusterSpec> spec, std::shared_ptr<BreakerCells> breaker_cells,
-          StatBlock<ClusterStat> stats, StatBlock<TlsStat> tls_stats, H1ScratchPool& scratch);
+          StatBlock<ClusterStat> stats, StatBlock<TlsStat> tls_stats, CodecPools& codec_pools);
   ~Cluster();
 
   // Endpoints that stay keep their connections; those that go drain.
@@ -54,7 +64,10 @@ class Cluster {
   // For a connected socket: plain, or a TlsTransport whose `user` hears of its handshake where the cluster has TLS.
   std::unique_ptr<Transport> make_transport(int fd, const Host& host, TlsUser& user);
   const H1Limits& h1_limits() const { return h1_limits_; }
-  H1ScratchPool& h1_scratch() { return h1_scratch_; }
+  const H2Limits& h2_limits() const { return h2_limits_; }
+  H1ScratchPool& h1_scratch() { return codec_pools_.h1; }
+  H2ScratchPool& h2_pool() { return codec_pools_.h2; }
+  H2StatCells& h2_stats() { return h2_stats_; }
 
  private:
   void sweep();
@@ -66,7 +79,9 @@ class Cluster {
   StatBlock<TlsStat> tls_stats_;
   std::unique_ptr<TlsSessions> tls_sessions_;  // null: none are resumed
   H1Limits h1_limits_;
-  H1ScratchPool& h1_scratch_;
+  H2Limits h2_limits_;
+  CodecPools& codec_pools_;
+  H2StatCells h2_stats_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
   std::vector<std::unique_ptr<Endpoint>> leaving_;  // until their last connection is gone
   size_t next_ = 0;

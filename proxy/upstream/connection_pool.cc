@@ -8,13 +8,35 @@ ConnectionPool::ConnectionPool(Cluster& cluster, Endpoint& endpoint) : cluster_(
 
 ConnectionPool::~ConnectionPool() { RS_CHECK(connections_ == 0 && waiting_.empty()); }
 
-Result<UpstreamConnection*> ConnectionPool::lease(LeaseUser& user) {
-  if (!idle_.empty()) {
-    UpstreamConnection& connection = idle_.back();
+// Where it belongs now.
+void ConnectionPool::sort(UpstreamConnection& connection) {
+  connection.Link<UpstreamConnection>::unlink();
+  connection.ready = connection.capacity() > 0;
+  (connection.ready ? ready_ : others_).push_back(connection);
+}
+
+// One that has not heard yet that its room is gone is put aside. The last place of one is taken.
+UpstreamConnection* ConnectionPool::take_ready() {
+  while (!ready_.empty()) {
+    UpstreamConnection& connection = ready_.back();
+    if (connection.capacity() > 1) return &connection;
+    const bool has_one = connection.capacity() == 1;
     connection.Link<UpstreamConnection>::unlink();
+    connection.ready = false;
     others_.push_back(connection);
-    return &connection;
+    if (has_one) return &connection;
   }
+  return nullptr;
+}
+
+// One dial for as many of those that wait as a connection is going to take.
+bool ConnectionPool::more_to_dial() const {
+  const uint64_t each = cluster_.spec().http2.has_value() ? cluster_.h2_limits().streams_max : 1;
+  return dialing_ * each < waiting_count_;
+}
+
+Result<UpstreamConnection*> ConnectionPool::lease(LeaseUser& user) {
+  if (UpstreamConnection* connection = take_ready()) return connection;
   StatBlock<ClusterStat>& stats = cluster_.stats();
   if (!cluster_.breaker().try_take(Resource::pending)) {
     stats.inc(ClusterStat::upstream_rq_pending_overflow);
@@ -24,8 +46,8 @@ Result<UpstreamConnection*> ConnectionPool::lease(LeaseUser& user) {
   stats.inc(ClusterStat::upstream_rq_pending_active);
   waiting_.push_back(user);
   ++waiting_count_;
-  // One dial for each that waits, within the limit; an endpoint without any connection may always have one.
-  if (dialing_ < waiting_count_) {
+  // Within the limit; an endpoint without any connection may always have one.
+  if (more_to_dial()) {
     if (!cluster_.breaker().full(Resource::connections) || connections_ == 0)
       dial_one();
     else
@@ -43,7 +65,7 @@ void ConnectionPool::give_up(LeaseUser& user) {
 }
 
 void ConnectionPool::dial_one() {
-  auto* connection = new UpstreamConnection(*this);  // retires itself when it has closed
+  UpstreamConnection* connection = UpstreamConnection::make(*this);
   others_.push_back(*connection);
   ++connections_;
   ++dialing_;
@@ -51,7 +73,6 @@ void ConnectionPool::dial_one() {
   StatBlock<ClusterStat>& stats = cluster_.stats();
   stats.inc(ClusterStat::upstream_cx_total);
   stats.inc(ClusterStat::upstream_cx_active);
-  stats.inc(ClusterStat::upstream_cx_http1_total);
   endpoint_.cells().add(HostStat::cx_total);
   endpoint_.cells().add(HostStat::cx_active);
   connection->dial();
@@ -59,7 +80,7 @@ void ConnectionPool::dial_one() {
 
 void ConnectionPool::on_connected(UpstreamConnection& connection) {
   --dialing_;
-  on_idle(connection);
+  on_capacity(connection);
 }
 
 void ConnectionPool::on_connect_failed(UpstreamConnection& connection, Error why) {
@@ -78,16 +99,13 @@ void ConnectionPool::on_connect_failed(UpstreamConnection& connection, Error why
   on_gone(connection);
 }
 
-void ConnectionPool::on_idle(UpstreamConnection& connection) {
-  connection.Link<UpstreamConnection>::unlink();
-  others_.push_back(connection);
-  while (!waiting_.empty()) {
+void ConnectionPool::on_capacity(UpstreamConnection& connection) {
+  while (!waiting_.empty() && connection.capacity() > 0) {
     LeaseUser& user = waiting_.front();
     give_up(user);
-    if (user.on_lease(connection) == LeaseUser::Taken::yes) return;
+    static_cast<void>(user.on_lease(connection));
   }
-  connection.Link<UpstreamConnection>::unlink();
-  idle_.push_back(connection);
+  sort(connection);
 }
 
 void ConnectionPool::on_gone(UpstreamConnection& connection) {
@@ -99,7 +117,7 @@ void ConnectionPool::on_gone(UpstreamConnection& connection) {
   stats.inc(ClusterStat::upstream_cx_destroy);
   endpoint_.cells().subtract(HostStat::cx_active);
   // Its place may be what somebody waits for.
-  if (!closed_ && waiting_count_ > dialing_ && (connections_ == 0 || !cluster_.breaker().full(Resource::connections))) dial_one();
+  if (!closed_ && more_to_dial() && (connections_ == 0 || !cluster_.breaker().full(Resource::connections))) dial_one();
 }
 
 void ConnectionPool::fail_waiting(Error why) {
@@ -114,17 +132,14 @@ void ConnectionPool::fail_waiting(Error why) {
 }
 
 void ConnectionPool::drain() {
-  idle_.for_each([](UpstreamConnection& connection) { connection.close({}); });
-  others_.for_each([](UpstreamConnection& connection) {
-    if (connection.dialing()) return;  // somebody waits for it
-    connection.retire_when_idle();
-  });
+  ready_.for_each([](UpstreamConnection& connection) { connection.drain(); });
+  others_.for_each([](UpstreamConnection& connection) { connection.drain(); });
 }
 
 void ConnectionPool::close_all(Error why) {
   closed_ = true;
   fail_waiting(why);
-  idle_.for_each([&](UpstreamConnection& connection) { connection.close(why); });
+  ready_.for_each([&](UpstreamConnection& connection) { connection.close(why); });
   others_.for_each([&](UpstreamConnection& connection) { connection.close(why); });
 }
 

@@ -30,10 +30,10 @@ class ConnectionPool {
   // itself by give_up(). An Error when the cluster's breakers are open.
   Result<UpstreamConnection*> lease(LeaseUser& user);
   // A connection that lease() gave and that was not used.
-  void give_back(UpstreamConnection& connection) { on_idle(connection); }
+  void give_back(UpstreamConnection& connection) { on_capacity(connection); }
   // The user waits no longer.
   void give_up(LeaseUser& user);
-  // Idle connections close now, busy ones when their exchange ends.
+  // Idle connections close now, busy ones when their exchanges end.
   void drain();
   // Everything closes now; whoever waits is told.
   void close_all(Error why);
@@ -44,17 +44,21 @@ class ConnectionPool {
   // From its connections.
   void on_connected(UpstreamConnection& connection);
   void on_connect_failed(UpstreamConnection& connection, Error why);
-  void on_idle(UpstreamConnection& connection);
+  // It takes another exchange; not from inside of its codec where it has several.
+  void on_capacity(UpstreamConnection& connection);
   // The connection left for good and will retire.
   void on_gone(UpstreamConnection& connection);
 
  private:
   void dial_one();
+  bool more_to_dial() const;
+  void sort(UpstreamConnection& connection);
+  UpstreamConnection* take_ready();
   void fail_waiting(Error why);
 
   Cluster& cluster_;
   Endpoint& endpoint_;
-  List<UpstreamConnection, UpstreamConnection> idle_;  // the back is the warmest
+  List<UpstreamConnection, UpstreamConnection> ready_;  // with capacity, as far as is known; the back is the warmest
   List<UpstreamConnection, UpstreamConnection> others_;
   List<LeaseUser, LeaseUser> waiting_;
   uint32_t connections_ = 0;

@@ -3,17 +3,25 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/limits.h"
 #include "proxy/upstream/cluster.h"
 #include "proxy/upstream/connection_pool.h"
+#include "proxy/upstream/h1_upstream.h"
+#include "proxy/upstream/h2_upstream.h"
 
 namespace ringside {
 
+UpstreamConnection* UpstreamConnection::make(ConnectionPool& pool) {
+  StatBlock<ClusterStat>& stats = pool.cluster().stats();
+  const bool is_http2 = pool.cluster().spec().http2.has_value();
+  stats.inc(is_http2 ? ClusterStat::upstream_cx_http2_total : ClusterStat::upstream_cx_http1_total);
+  if (is_http2) return new H2Upstream(pool);
+  return new H1Upstream(pool);
+}
+
 UpstreamConnection::UpstreamConnection(ConnectionPool& pool)
-    : pool_(pool),
-      worker_(pool.cluster().worker()),
-      codec_(*this, *this, pool.cluster().h1_limits(), pool.cluster().h1_scratch()),
-      dialer_(worker_, *this) {}
+    : pool_(pool), worker_(pool.cluster().worker()), dialer_(worker_, *this) {}
+
+Cluster& UpstreamConnection::cluster() const { return pool_.cluster(); }
 
 void UpstreamConnection::dial() {
   started_ = worker_.now();
@@ -53,6 +61,7 @@ const char* UpstreamConnection::detail_of(const Error& why) const {
 }
 
 void UpstreamConnection::on_ready() {
+  on_started();
   StatBlock<ClusterStat>& stats = pool_.cluster().stats();
   stats.record(ClusterStat::upstream_cx_connect_ms,
                static_cast<uint64_t>((worker_.now() - started_) / milliseconds(1)));
@@ -70,34 +79,20 @@ void UpstreamConnection::on_connect_failed(Error why) {
   worker_.retire(*this);
 }
 
-Stream& UpstreamConnection::open(StreamUser& user) {
-  RS_CHECK(!busy_ && !closing_);
-  busy_ = true;
-  relays_ = false;
-  ++exchanges_;
-  codec_.open(user);
-  return codec_;
-}
-
 // --- idle --------------------------------------------------------------------------------------------------------------
 
-void UpstreamConnection::on_idle() {
-  busy_ = false;
+void UpstreamConnection::check_exchanges_max() {
   const uint32_t requests_max = pool_.cluster().spec().protocol.requests_per_connection_max;
-  if (requests_max != 0 && exchanges_ >= requests_max) {
-    pool_.cluster().stats().inc(ClusterStat::upstream_cx_max_requests);
-    draining_ = true;
-  }
-  if (!codec_.reusable() || draining_ || closing_) return leave({}, false);
-  idle_since_ = worker_.now();
-  pool_.on_idle(*this);
+  if (requests_max == 0 || exchanges_ < requests_max || draining_) return;
+  pool_.cluster().stats().inc(ClusterStat::upstream_cx_max_requests);
+  draining_ = true;
 }
 
 void UpstreamConnection::on_idle_timeout() {
   if (shaking_hands_)
     return transport_->close({ErrorCode::timed_out, Origin::upstream, Retry::always, "TLS handshake timeout"});
   const Duration timeout = pool_.cluster().spec().protocol.idle_timeout;
-  if (busy_) return worker_.arm(idle_timer_, timeout);
+  if (busy()) return worker_.arm(idle_timer_, timeout);
   const Duration left = idle_since_ + timeout - worker_.now();
   if (left > Duration::zero()) return worker_.arm(idle_timer_, left);
   pool_.cluster().stats().inc(ClusterStat::upstream_cx_idle_timeout);
@@ -106,16 +101,16 @@ void UpstreamConnection::on_idle_timeout() {
 
 // --- the end -----------------------------------------------------------------------------------------------------------
 
-void UpstreamConnection::abandon(Error why) {
-  busy_ = false;
-  codec_.reset(why);
-  leave(why, true);
+void UpstreamConnection::drain() {
+  if (dialing() || closing_) return;  // for somebody who waits
+  draining_ = true;
+  if (!busy()) leave({}, false);
 }
 
 void UpstreamConnection::close(Error why) {
   if (shaking_hands_) return transport_->close({ErrorCode::cancelled, Origin::local, why.retry, why.detail});
   if (dialing()) return dialer_.cancel();
-  leave(why, busy_);
+  leave(why, busy());
 }
 
 void UpstreamConnection::count_destroyed(bool cut) {
@@ -142,58 +137,19 @@ void UpstreamConnection::on_closed(Error why) {
     closing_ = true;
     idle_timer_.disarm();
     by_peer_ = true;
-    count_destroyed(busy_);
+    const bool cut = busy();
+    count_destroyed(cut);
     pool_.on_gone(*this);
-    if (busy_) {
-      busy_ = false;
-      why.origin = Origin::upstream;
-      why.detail = detail_of(why);
-      if (why.code == ErrorCode::bad_message) why.code = ErrorCode::peer_reset;  // it is TLS that broke, not HTTP
-      if (codec_.in_framed_response()) {  // it broke off, which is the same however it did
-        why.code = ErrorCode::bad_message;
-        pool_.cluster().stats().inc(ClusterStat::upstream_cx_protocol_error);
-      }
-      codec_.abort(why);
-    }
+    why.origin = Origin::upstream;
+    why.detail = detail_of(why);
+    if (why.code == ErrorCode::bad_message) why.code = ErrorCode::peer_reset;  // it is TLS that broke, not HTTP
+    if (cut) abort_exchanges(why);
   }
   worker_.retire(*this);
 }
 
-void UpstreamConnection::on_end() {
-  by_peer_ = true;
-  if (!busy_) return leave({}, false);
-  codec_.on_end();  // the end of an until-close body, or an error for the exchange
-  if (!closing_ && !busy_) leave({}, false);
-}
-
-void UpstreamConnection::on_codec_error(Error why, uint16_t status) {
-  static_cast<void>(status);
-  const bool cut = std::exchange(busy_, false);
-  if (why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large)
-    pool_.cluster().stats().inc(ClusterStat::upstream_cx_protocol_error);
-  leave(why, cut);
-}
-
 // --- bytes -------------------------------------------------------------------------------------------------------------
 
-void UpstreamConnection::on_bytes(Slice bytes) {
-  pool_.cluster().stats().inc(ClusterStat::upstream_cx_rx_bytes_total, bytes.size());
-  const size_t size = bytes.size();
-  codec_.decode(std::move(bytes));
-  announce_body(size);
-}
-
-void UpstreamConnection::announce_body(size_t came_bytes) {
-  const size_t due = codec_.body_bytes_due();
-  if (due == 0 && !announced_ && came_bytes < limits::piped_bytes_min) return;
-  announced_ = due > 0;
-  transport_->relay(relays_ ? due : 0);
-  transport_->expect(due);
-}
-void UpstreamConnection::on_sent(size_t bytes) {
-  pool_.cluster().stats().inc(ClusterStat::upstream_cx_tx_bytes_total, bytes);
-  codec_.on_sent(bytes);
-}
 void UpstreamConnection::on_grant(size_t wire_bytes) { transport_->grant(wire_bytes); }
 void UpstreamConnection::write(Slice bytes) { transport_->send(std::move(bytes)); }
 char* UpstreamConnection::reserve(size_t bytes) { return worker_.output().reserve(bytes); }

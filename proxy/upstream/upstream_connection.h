@@ -1,9 +1,8 @@
 #pragma once
-// One HTTP/1.1 connection to an endpoint: dialing, busy with one exchange, or idle in its pool.
+// One connection to an endpoint: dialing, or with as many exchanges as its protocol allows. What both protocols have in common.
 #include <memory>
 
 #include "codecs/http.h"
-#include "codecs/http1/h1_client_codec.h"
 #include "core/dialer.h"
 #include "core/transport.h"
 #include "core/worker.h"
@@ -11,51 +10,74 @@
 
 namespace ringside {
 
+class Cluster;
 class ConnectionPool;
 
-class UpstreamConnection final : public Retired,
-                                 public Link<UpstreamConnection>,
-                                 private TransportUser,
-                                 private CodecSink,
-                                 private CodecUser,
-                                 private DialerUser,
-                                 private TlsUser {
+class UpstreamConnection : public Retired,
+                           public Link<UpstreamConnection>,
+                           protected TransportUser,
+                           protected CodecSink,
+                           protected CodecUser,
+                           private DialerUser,
+                           private TlsUser {
  public:
-  explicit UpstreamConnection(ConnectionPool& pool);
+  // As the pool's cluster says: HTTP/1.1 or HTTP/2. Retires itself when it has closed.
+  static UpstreamConnection* make(ConnectionPool& pool);
 
   // The pool hears on_connected or on_connect_failed.
   void dial();
-  // Begins one exchange; only when idle. The response comes to `user`.
-  Stream& open(StreamUser& user);
-  // The exchange gives up in the middle: nothing more comes to its user, the connection closes.
-  void abandon(Error why);
-  // Closes an idle connection, or one still dialing.
-  void close(Error why);
-  // No further exchange after the present one.
-  void retire_when_idle() { draining_ = true; }
+  // How many exchanges may begin now.
+  virtual uint32_t capacity() const = 0;
+  // Begins one; only with capacity. The response comes to `user`.
+  virtual Stream& open(StreamUser& user) = 0;
+  // The exchange of this stream gives up in the middle: nothing more comes to its user. HTTP/1: the connection closes.
+  virtual void abandon(Stream& stream, Error why) = 0;
   // Nobody looks at the body of this response: see Transport::relay.
-  void relay_body() { relays_ = true; }
-  bool sends_piped() const { return transport_->sends_piped(); }
+  virtual void relay_body() = 0;
+  virtual bool sends_piped() const = 0;
+  // Closes it, or ends the dialing.
+  void close(Error why);
+  // No further exchange after the present ones.
+  void drain();
 
   // Also while TLS shakes hands.
   bool dialing() const { return transport_ == nullptr || shaking_hands_; }
-  bool busy() const { return busy_; }
-  // Has it carried an exchange before? Then a reset may mean no more than that the upstream had closed it.
-  bool used_before() const { return exchanges_ > 1; }
   Address local_address() const { return transport_->local_address(); }
+  // The pool's: it is among those that take exchanges.
+  bool ready = false;
 
- private:
-  void on_bytes(Slice bytes) override;
-  void on_end() override;
-  void on_sent(size_t bytes) override;
-  void on_closed(Error why) override;
+ protected:
+  explicit UpstreamConnection(ConnectionPool& pool);
+  // What a connection begins with.
+  virtual void on_started() = 0;
+  virtual bool busy() const = 0;
+  // The connection is gone: exchanges end by on_reset.
+  virtual void abort_exchanges(Error why) = 0;
+  void on_sent(size_t bytes) override = 0;
+  // `cut`: in the middle of an exchange.
+  void leave(Error why, bool cut);
+  // Counts an exchange, and drains after the last one that a connection may have.
+  void count_exchange() { ++exchanges_; }
+  void check_exchanges_max();
+  Cluster& cluster() const;
+
+  // CodecSink and CodecUser
   void write(Slice bytes) override;
   char* reserve(size_t bytes) override;
   void commit(size_t bytes) override;
   StreamUser& on_stream(Stream& stream) override;
-  void on_codec_error(Error why, uint16_t status) override;
-  void on_idle() override;
   void on_grant(size_t wire_bytes) override;
+
+  ConnectionPool& pool_;
+  Worker& worker_;
+  std::unique_ptr<Transport> transport_;
+  Instant idle_since_{};
+  bool draining_ = false;
+  bool closing_ = false;
+  bool by_peer_ = false;  // its FIN or RST came before we left
+
+ private:
+  void on_closed(Error why) override;
   void on_connected(int fd) override;
   void on_connect_failed(Error why) override;
   void on_handshake() override;
@@ -64,27 +86,13 @@ class UpstreamConnection final : public Retired,
   // Why, in the words of TLS if it has any; they live as long as we do.
   const char* detail_of(const Error& why) const;
   void on_idle_timeout();
-  // `cut`: in the middle of an exchange.
-  void announce_body(size_t came_bytes);
-  void leave(Error why, bool cut);
   void count_destroyed(bool cut);
 
-  ConnectionPool& pool_;
-  Worker& worker_;
-  std::unique_ptr<Transport> transport_;
-  H1ClientCodec codec_;
   Dialer dialer_;
   TimerFor<UpstreamConnection, &UpstreamConnection::on_idle_timeout> idle_timer_{*this};
   Instant started_{};
-  Instant idle_since_{};
   uint64_t exchanges_ = 0;
-  bool busy_ = false;
-  bool draining_ = false;
-  bool closing_ = false;
   bool shaking_hands_ = false;
-  bool relays_ = false;     // the present response's body
-  bool announced_ = false;  // a body, to the transport
-  bool by_peer_ = false;  // its FIN or RST came before we left
 };
 
 }  // namespace ringside

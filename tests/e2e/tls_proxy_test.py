@@ -603,3 +603,40 @@ def test_ssl_stats_are_envoys(proxy, envoy, upstream, folder):
         seen.append(ssl_stats(start(listeners, clusters), port, folder))
     theirs, ours = seen
     assert ours == theirs
+
+
+# --- HTTP/2 over TLS ---------------------------------------------------------------------------------------------------
+
+
+def http2_cluster(name, port, **fields):
+    kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    return cluster(name, port, typed_extension_protocol_options={kind: {
+        "@type": f"type.googleapis.com/{kind}", "explicit_http_config": {"http2_protocol_options": {}}}}, **fields)
+
+
+def test_http2_by_alpn_on_both_legs(proxy, upstream, folder):
+    """curl -> TLS, h2 -> TLS, h2 -> HTTP/1.1: the first hop's upstream is another listener of the same program."""
+    inner_port = harness.free_port()
+    alpn = {"alpn_protocols": ["h2", "http/1.1"]}
+    outer = downstream(http_listener(harness.free_port(), [route(cluster="inner")]), common(folder, "server", **alpn))
+    inner = downstream(http_listener(inner_port, [route()], name="inner"), common(folder, "server", **alpn))
+    clusters = [cluster("origin", upstream(answering(echo_head)).port),
+                http2_cluster("inner", inner_port, **upstream_tls(common(folder, ca="ca"), sni="server.test"))]
+    running = proxy([outer, inner], clusters)
+    port = running.listen_ports["http"]
+    body = os.urandom(3_000_000)
+    (folder / "upload").write_bytes(body)
+    code, out, err = curl(folder, port, "--http2", "-H", "expect:", "--data-binary", f"@{folder / 'upload'}")
+    assert code == 0, err
+    assert out.endswith("200 2") and "x-forwarded-proto: https" in out and f"x-body: {len(body)}" in curl(
+        folder, port, "--http2", "-H", "expect:", "--data-binary", f"@{folder / 'upload'}", "-i")[1], out
+    assert curl(folder, port, "--http1.1")[1].endswith("200 1.1")
+    assert running.stat("cluster.inner.upstream_cx_http2_total") >= 1
+    assert running.stat("cluster.inner.upstream_rq_200") == 3
+
+
+def test_silent_client_of_an_http2_listener(proxy, upstream, folder):
+    running, port = https(proxy, folder, upstream(answering(echo_head)).port, timeout="0.3s", manager={"codec_type": "HTTP2"})
+    with socket.create_connection(("127.0.0.1", port), timeout=TIME) as client:
+        assert client.recv(1) == b""
+    assert any(value == 1 for name, value in running.stats("transport_socket_connect_timeout").items() if name.startswith("listener.1"))

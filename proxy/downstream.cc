@@ -1,0 +1,28 @@
+#include "proxy/downstream.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/transport.h"
+#include "proxy/live_listener.h"
+
+namespace ringside {
+
+Downstream::Downstream(LiveListener& listener, const Address& peer, uint64_t id) : listener_(listener), id_(id) {
+  if (peer.is_ip()) std::memcpy(&peer_, peer.data(), std::min<size_t>(peer.size(), sizeof peer_));
+}
+
+Worker& Downstream::worker() const { return listener_.worker(); }
+
+Address Downstream::peer_address() const {
+  if (peer_.sin6_family == AF_UNSPEC) return {};
+  const socklen_t size = peer_.sin6_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  return Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&peer_), size);
+}
+
+Address Downstream::local_address_of(const Transport& transport) const {
+  const Address& bound = listener_.spec().address;
+  return bound.is_ip() && !bound.is_wildcard() ? bound : transport.local_address();
+}
+
+}  // namespace ringside

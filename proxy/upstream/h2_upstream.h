@@ -1,0 +1,32 @@
+#pragma once
+// A connection to an endpoint that speaks HTTP/2 by prior knowledge: as many exchanges as both sides allow.
+#include "codecs/http2/h2_client_codec.h"
+#include "proxy/upstream/upstream_connection.h"
+
+namespace ringside {
+
+class H2Upstream final : public UpstreamConnection {
+ public:
+  explicit H2Upstream(ConnectionPool& pool);
+  uint32_t capacity() const override { return closing_ || draining_ ? 0 : codec_.streams_available(); }
+  Stream& open(StreamUser& user) override;
+  void abandon(Stream& stream, Error why) override;
+  void relay_body() override {}
+  bool sends_piped() const override { return false; }
+
+ private:
+  void on_started() override { codec_.start(); }
+  bool busy() const override { return codec_.streams_active() > 0; }
+  void abort_exchanges(Error why) override;
+  void on_bytes(Slice bytes) override;
+  void on_end() override;
+  void on_sent(size_t bytes) override;
+  void on_codec_error(Error why, uint16_t status) override;
+  void on_idle() override;
+  // Room is told at the end of the turn: whoever takes it must not do so from inside of the codec.
+  void on_flush() override;
+
+  H2ClientCodec codec_;
+};
+
+}  // namespace ringside
