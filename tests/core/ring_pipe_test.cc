@@ -51,6 +51,14 @@ class RingPipeTest : public RingFixture {
     first_ = connected_pair();
     second_ = connected_pair();
   }
+  // Until nothing has moved for a while, however slow the machine is.
+  void run_until_stalled(Relay& relay) {
+    size_t before = 0;
+    do {
+      before = relay.relayed_bytes;
+      run_for(milliseconds(100));
+    } while (relay.relayed_bytes != before || relay.relayed_bytes == 0);
+  }
   // Ends the streams in order, and what still waits for them.
   void end(Receiver& receiver) {
     ring().shutdown_write(second_.client);
@@ -192,7 +200,7 @@ TEST_P(RingPipeTest, a_reader_that_stalls_stalls_nobody_else) {
   ring().send(send, first_.client, source, Wake::lazy);
   Relay relay(ring(), first_.server, second_.client);
   relay.receive();
-  run_for(milliseconds(50));
+  run_until_stalled(relay);
   EXPECT_TRUE(relay.out.in_flight());
   EXPECT_LT(time_of_turn(milliseconds(5)), seconds(1));  // does not wait in a system call
   Receiver receiver(ring(), second_.server);
@@ -215,7 +223,7 @@ TEST_P(RingPipeTest, a_stalled_send_can_be_cancelled) {
   ring().send(send, first_.client, source, Wake::lazy);
   Relay relay(ring(), first_.server, second_.client);
   relay.receive();
-  run_for(milliseconds(50));
+  run_until_stalled(relay);
   ASSERT_TRUE(relay.out.in_flight());
   ring().cancel(relay.out);
   ring().cancel(send);

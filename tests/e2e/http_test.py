@@ -224,7 +224,9 @@ def test_connect_is_refused(port, origin):
     assert origin.seen == []
 
 
-def test_http2_preface_is_refused(port, origin):
-    data = exchange(port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+def test_http2_preface_is_refused_where_codec_type_is_http1(proxy, origin):
+    origin.forget()
+    running = proxy([http_listener(harness.free_port(), [route()], codec_type="HTTP1")], [cluster("origin", origin.port)])
+    data = exchange(running.listen_ports["http"], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
     assert data == b"" or parse_response(data).status in (400, 426, 505)
     assert origin.seen == []
