@@ -47,9 +47,16 @@ class RingPipeTest : public RingFixture {
 
   // client -> server is relayed to client of the second pair.
   Pair first_ = {}, second_ = {};
+  Buffer source_;
+  RecordedOp send_;
   void connect() {
     first_ = connected_pair();
     second_ = connected_pair();
+  }
+  // Into the first pair; what the sockets do not take waits.
+  void send_from_client(std::string_view text) {
+    source_.append(Slice::of_static(text));
+    ring().send(send_, first_.client, source_, Wake::lazy);
   }
   // Until nothing has moved for a while, however slow the machine is.
   void run_until_stalled(Relay& relay) {
@@ -71,13 +78,13 @@ class RingPipeTest : public RingFixture {
   }
 };
 
+// What the simulation has not: urgent data, and pipes that take descriptors.
+class KernelPipeTest : public RingPipeTest {};
+
 TEST_P(RingPipeTest, a_stream_passes_unchanged) {
   connect();
   const std::string text = pattern(5'000'000);
-  Buffer source;
-  source.append(Slice::of_static(text));
-  RecordedOp send;
-  ring().send(send, first_.client, source, Wake::prompt);
+  send_from_client(text);
   Relay relay(ring(), first_.server, second_.client);
   relay.receive();
   Receiver receiver(ring(), second_.server);
@@ -194,10 +201,7 @@ TEST_P(RingPipeTest, bytes_that_were_dropped_do_not_turn_up_elsewhere) {
 TEST_P(RingPipeTest, a_reader_that_stalls_stalls_nobody_else) {
   connect();
   const std::string text = pattern(20'000'000);  // more than the sockets and a pipe take
-  Buffer source;
-  source.append(Slice::of_static(text));
-  RecordedOp send;
-  ring().send(send, first_.client, source, Wake::lazy);
+  send_from_client(text);
   Relay relay(ring(), first_.server, second_.client);
   relay.receive();
   run_until_stalled(relay);
@@ -217,17 +221,14 @@ TEST_P(RingPipeTest, a_reader_that_stalls_stalls_nobody_else) {
 TEST_P(RingPipeTest, a_stalled_send_can_be_cancelled) {
   connect();
   const std::string text = pattern(20'000'000);
-  Buffer source;
-  source.append(Slice::of_static(text));
-  RecordedOp send;
-  ring().send(send, first_.client, source, Wake::lazy);
+  send_from_client(text);
   Relay relay(ring(), first_.server, second_.client);
   relay.receive();
   run_until_stalled(relay);
   ASSERT_TRUE(relay.out.in_flight());
   ring().cancel(relay.out);
-  ring().cancel(send);
-  EXPECT_TRUE(run_until([&] { return !relay.out.in_flight() && !send.in_flight(); }));
+  ring().cancel(send_);
+  EXPECT_TRUE(run_until([&] { return !relay.out.in_flight() && !send_.in_flight(); }));
   EXPECT_EQ(relay.out.result(), -ECANCELED);
   relay.buffer.clear();
   if (relay.in.in_flight()) ring().cancel(relay.in);
@@ -260,8 +261,7 @@ TEST_P(RingPipeTest, what_is_behind_a_piped_piece_does_not_wait_for_others) {
   end(receiver);
 }
 
-TEST_P(RingPipeTest, urgent_data_ends_nothing) {
-  if (simulated()) GTEST_SKIP() << "the simulated network has no urgent data";
+TEST_P(KernelPipeTest, urgent_data_ends_nothing) {
   connect();
   send_all(first_.client, "aaaa");
   ASSERT_EQ(::send(first_.client, "U", 1, MSG_OOB), 1);
@@ -292,8 +292,7 @@ TEST_P(RingPipeTest, a_reset_is_an_error) {
   close_pair(second_);
 }
 
-TEST_P(RingPipeTest, without_descriptors_a_block_serves) {
-  if (simulated()) GTEST_SKIP() << "has no descriptors of its own for pipes";
+TEST_P(KernelPipeTest, without_descriptors_a_block_serves) {
   connect();
   send_all(first_.client, "bytes");
   limit_descriptors(0);
@@ -307,6 +306,7 @@ TEST_P(RingPipeTest, without_descriptors_a_block_serves) {
 }
 
 INSTANTIATE_OVER_RINGS(RingPipeTest);
+INSTANTIATE_TEST_SUITE_P(Rings, KernelPipeTest, ::testing::Values("io_uring", "epoll"), ring_test_name);
 
 TEST(PipePool, keeps_empty_pipes_until_they_are_not_needed) {
   PipePool pool;
