@@ -51,6 +51,12 @@ class TimerWheel {
   // The wheel starts at `now`.
   explicit TimerWheel(Instant now) : origin_(now) {}
   void arm(Timer& timer, Instant deadline);
+  // For a waiter that looks again when it fires: an armed timer that is early enough stays, so that most deadlines cost nothing.
+  // Instant::max() arms nothing.
+  void arm_by(Timer& timer, Instant deadline) {
+    if (deadline == Instant::max() || (timer.armed() && timer.deadline() <= deadline)) return;
+    arm(timer, deadline);
+  }
   // Runs what is due. Handlers may arm and disarm any timer.
   void advance(Instant now);
   // How long a wait may last; Duration::max() when no timer is armed. May be early (a level's edge), never late.

@@ -1,5 +1,5 @@
 #pragma once
-// A byte pipe with credit. TCP today; TLS is another implementation that owns one of these.
+// A byte pipe with credit: TCP, or TLS, which owns one of these.
 #include <cstddef>
 
 #include "core/address.h"

@@ -193,13 +193,8 @@ Instant Exchange::next_deadline() const {
   return deadline;
 }
 
-// An armed timer that fires early looks again; only an earlier deadline moves it.
 void Exchange::arm_timer() {
-  if (phase_ == Phase::done) return;
-  const Instant deadline = next_deadline();
-  if (deadline == Instant::max()) return;
-  if (timer_.armed() && timer_.deadline() <= deadline) return;
-  worker_.timers().arm(timer_, deadline);
+  if (phase_ != Phase::done) worker_.timers().arm_by(timer_, next_deadline());
 }
 
 void Exchange::on_timer() {

@@ -27,7 +27,7 @@ void H2Session::on_retired() { listener_.shard().free_h2_session(*this); }
 void H2Session::start() {
   transport_->start(*this, listener_.spec().connection_buffer_bytes_max);
   codec_.start();
-  arm_until(next_deadline());
+  worker().timers().arm_by(timer_, next_deadline());
 }
 
 void H2Session::take_over(Instant started, Slice bytes) {
@@ -36,7 +36,7 @@ void H2Session::take_over(Instant started, Slice bytes) {
   codec_.start();
   decode(worker().output().copy(h2::preface));
   if (!bytes.empty()) decode(std::move(bytes));
-  if (phase_ == Phase::serving) arm_until(next_deadline());
+  if (phase_ == Phase::serving) worker().timers().arm_by(timer_, next_deadline());
 }
 
 // --- bytes -------------------------------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ void H2Session::on_sent(size_t bytes) {
   since_ = worker().now();
   if (transport_->unsent_bytes() > 0) return;
   if (ended_) return close({});
-  arm_until(next_deadline());
+  worker().timers().arm_by(timer_, next_deadline());
 }
 
 // What was asked completely is still answered; the last answer closes.
@@ -109,7 +109,7 @@ void H2Session::on_exchange_end(ExchangeEnd how) {
   if (phase_ != Phase::serving || stalled_since_ != Instant{}) return;
   // What is queued of its answer may find a client that does not read.
   stalled_since_ = worker().now();
-  arm_until(next_deadline());
+  worker().timers().arm_by(timer_, next_deadline());
 }
 
 // A stream ended.
@@ -119,7 +119,7 @@ void H2Session::on_idle() {
   since_ = worker().now();
   if (ended_ || codec_.drained()) return linger();
   // A timer that is armed looks again when it fires.
-  if (!timer_.armed()) arm_until(next_deadline());
+  if (!timer_.armed()) worker().timers().arm_by(timer_, next_deadline());
 }
 
 void H2Session::on_codec_error(Error why, uint16_t status) {
@@ -136,7 +136,7 @@ void H2Session::drain() {
   draining_ = true;
   since_ = worker().now();
   codec_.drain(H2Codec::Drain::gracefully);
-  arm_until(next_deadline());
+  worker().timers().arm_by(timer_, next_deadline());
 }
 
 // As a session of HTTP/1: FIN after what is queued, and input is discarded until the client's FIN or the deadline.
@@ -147,7 +147,7 @@ void H2Session::linger() {
   since_ = worker().now();
   transport_->finish();
   if (ended_ && transport_->unsent_bytes() == 0) return close({});
-  arm_until(next_deadline());
+  worker().timers().arm_by(timer_, next_deadline());
 }
 
 void H2Session::close(Error why) {
@@ -185,7 +185,7 @@ void H2Session::watch() {
   if (started == head_started_) return;
   head_started_ = started;
   head_since_ = worker().now();
-  if (started) arm_until(next_deadline());
+  if (started) worker().timers().arm_by(timer_, next_deadline());
 }
 
 Instant H2Session::next_deadline() const {
@@ -214,13 +214,6 @@ Instant H2Session::next_deadline() const {
   return deadline;
 }
 
-// An armed timer that is early enough stays: it looks when it fires, so that requests need not touch it.
-void H2Session::arm_until(Instant deadline) {
-  if (deadline == Instant::max()) return;
-  if (timer_.armed() && timer_.deadline() <= deadline) return;
-  worker().timers().arm(timer_, deadline);
-}
-
 void H2Session::on_timer() {
   if (phase_ == Phase::closing) return;
   if (phase_ == Phase::serving) {
@@ -229,7 +222,7 @@ void H2Session::on_timer() {
     listener_.http_stats().inc(HttpStat::downstream_cx_delayed_close_timeout);
     return close({});
   }
-  if (phase_ != Phase::closing && !timer_.armed()) arm_until(next_deadline());
+  if (phase_ != Phase::closing && !timer_.armed()) worker().timers().arm_by(timer_, next_deadline());
 }
 
 void H2Session::on_serving_timer() {

@@ -64,7 +64,6 @@ class H2Session final : public Downstream,
   bool stalls() const { return codec_.streams_active() > exchanges_; }
   void on_timer();
   void on_serving_timer();
-  void arm_until(Instant deadline);
   Instant next_deadline() const;
 
   std::unique_ptr<Transport> transport_;

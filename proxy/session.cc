@@ -28,7 +28,7 @@ void Session::on_retired() { listener_.shard().free_session(*this); }
 void Session::start() {
   if (listener_.http().spec().codec != CodecType::auto_detect) begin_serving();
   transport_->start(*this, listener_.spec().connection_buffer_bytes_max);
-  arm_until(next_deadline());
+  worker().timers().arm_by(timer_, next_deadline());
 }
 
 void Session::begin_serving() {
@@ -103,7 +103,7 @@ void Session::on_sent(size_t bytes) {
   since_ = worker().now();
   if (transport_->unsent_bytes() > 0) return;
   if (ended_) return close({});
-  arm_until(next_deadline());
+  worker().timers().arm_by(timer_, next_deadline());
 }
 
 void Session::on_end() {
@@ -223,7 +223,7 @@ void Session::drain() {
   // An idle connection may have a request on its way: it is answered if it comes within drain_timeout.
   if (exchange_ == nullptr && (phase_ == Phase::serving || phase_ == Phase::sniffing)) {
     since_ = worker().now();
-    arm_until(next_deadline());
+    worker().timers().arm_by(timer_, next_deadline());
   }
 }
 
@@ -238,7 +238,7 @@ void Session::linger() {
   if (codec_.client_is_done()) transport_->finish_and_close();
   else transport_->finish();
   if (ended_ && transport_->unsent_bytes() == 0) return close({});
-  arm_until(next_deadline());
+  worker().timers().arm_by(timer_, next_deadline());
 }
 
 void Session::close(Error why) {
@@ -282,7 +282,7 @@ void Session::watch_head() {
   if (started == head_started_) return;
   head_started_ = started;
   since_ = worker().now();
-  if (listener_.http().spec().request_headers_timeout > Duration::zero()) arm_until(next_deadline());
+  if (listener_.http().spec().request_headers_timeout > Duration::zero()) worker().timers().arm_by(timer_, next_deadline());
 }
 
 Duration Session::idle_timeout() const {
@@ -313,18 +313,11 @@ Instant Session::next_deadline() const {
   return deadline;
 }
 
-// An armed timer that is early enough stays: it looks when it fires, so that requests need not touch it.
-void Session::arm_until(Instant deadline) {
-  if (deadline == Instant::max()) return;
-  if (timer_.armed() && timer_.deadline() <= deadline) return;
-  worker().timers().arm(timer_, deadline);
-}
-
 void Session::on_timer() {
   const HttpManagerSpec& spec = listener_.http().spec();
   const Instant now = worker().now();
   if (phase_ == Phase::lingering) {
-    if (next_deadline() > now) return arm_until(next_deadline());
+    if (next_deadline() > now) return worker().timers().arm_by(timer_, next_deadline());
     listener_.http_stats().inc(HttpStat::downstream_cx_delayed_close_timeout);
     return close({});
   }
@@ -349,7 +342,7 @@ void Session::on_timer() {
     if (!draining_) listener_.http_stats().inc(HttpStat::downstream_cx_idle_timeout);
     return linger();
   }
-  if (!draining_ || exchange_ == nullptr) arm_until(next_deadline());
+  if (!draining_ || exchange_ == nullptr) worker().timers().arm_by(timer_, next_deadline());
 }
 
 }  // namespace ringside

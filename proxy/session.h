@@ -62,7 +62,6 @@ class Session final : public Downstream,
   void begin_serving();
   void hand_over(Slice bytes);
   void on_timer();
-  void arm_until(Instant deadline);
   Instant next_deadline() const;
   Duration idle_timeout() const;
   void watch_head();

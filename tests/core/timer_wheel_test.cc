@@ -51,6 +51,18 @@ TEST_F(TimerWheelTest, fires_once_and_not_early) {
   EXPECT_EQ(alarm.fired, 1);
 }
 
+TEST_F(TimerWheelTest, a_timer_that_is_early_enough_stays) {
+  Alarm alarm(now_);
+  wheel_.arm_by(alarm.timer, Instant::max());
+  EXPECT_FALSE(alarm.timer.armed());
+  wheel_.arm_by(alarm.timer, now_ + milliseconds(10));
+  wheel_.arm_by(alarm.timer, now_ + milliseconds(20));
+  EXPECT_EQ(alarm.timer.deadline(), now_ + milliseconds(10));
+  wheel_.arm_by(alarm.timer, now_ + milliseconds(5));
+  advance(milliseconds(5));
+  EXPECT_EQ(alarm.fired, 1);
+}
+
 TEST_F(TimerWheelTest, a_deadline_that_has_passed_fires_at_the_next_occasion) {
   Alarm alarm(now_);
   advance(milliseconds(500));
