@@ -7,7 +7,7 @@
 namespace ringside {
 
 Worker::Worker(uint32_t index, Ring& ring, BlockPools& pools)
-    : index_(index), ring_(ring), pools_(pools), timers_(ring.now()), output_(pools.small) {}
+    : index_(index), ring_(ring), pools_(pools), timers_(ring.now()), output_(pools.small), bulk_output_(pools.large) {}
 
 Worker::~Worker() {
   unwatch_mailbox();

@@ -44,6 +44,8 @@ class Worker {
   TimerWheel& timers() { return timers_; }
   BlockPools& pools() { return pools_; }
   OutputWriter& output() { return output_; }
+  // The same with large blocks, for pieces that a small one does not hold.
+  OutputWriter& bulk_output() { return bulk_output_; }
   ArenaPool& arenas() { return arenas_; }
   Mailbox& mailbox() { return mailbox_; }
   Instant now() const { return ring_.now(); }
@@ -79,7 +81,7 @@ class Worker {
   Ring& ring_;
   BlockPools& pools_;
   TimerWheel timers_;
-  OutputWriter output_;
+  OutputWriter output_, bulk_output_;
   ArenaPool arenas_;
   Mailbox mailbox_;
   List<Flushable, FlushTag> flushes_;

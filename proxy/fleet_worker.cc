@@ -75,6 +75,7 @@ void FleetWorker::serve(Ring& ring, BlockPools& pools) {
     for (int turns = 0; turns < quiet_turns_max && !shard.quiet(); ++turns) worker.turn(milliseconds(1));
     RS_CHECK(shard.quiet());
     worker.output().reset();
+    worker.bulk_output().reset();
   }
   worker.turn(Duration::zero());
 }

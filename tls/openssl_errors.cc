@@ -1,6 +1,7 @@
 #include "tls/openssl_errors.h"
 
 #include <openssl/err.h>
+#include <openssl/ssl.h>
 
 namespace ringside {
 
@@ -12,6 +13,11 @@ std::string take_openssl_error() {
   char text[160];
   ERR_error_string_n(code, text, sizeof text);
   return text;
+}
+
+std::string alert_text(uint8_t alert) {
+  const char* const reason = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, SSL_AD_REASON_OFFSET + alert));
+  return reason != nullptr ? reason : "alert " + std::to_string(alert);
 }
 
 }  // namespace ringside

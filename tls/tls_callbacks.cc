@@ -126,13 +126,15 @@ int on_new_session(SSL* ssl, SSL_SESSION* session) {
 
 // NSS format, one line per write, so that several workers may append to one file.
 void on_key_log(const SSL* ssl, const char* line) {
+  if (TlsConnectionPort* port = port_of(ssl)) port->on_secret(line);
+  if (context_of(ssl).key_log_fd() < 0) return;
   const std::string text = std::string(line) + "\n";
   [[maybe_unused]] const ssize_t written = ::write(context_of(ssl).key_log_fd(), text.data(), text.size());
 }
 
-void on_message(int sent, int, int content_type, const void*, size_t, SSL* ssl, void*) {
-  if (sent != 0 || content_type != SSL3_RT_HANDSHAKE) return;
-  if (TlsConnectionPort* port = port_of(ssl)) port->on_handshake_message();
+void on_message(int sent, int, int content_type, const void* message, size_t size, SSL* ssl, void*) {
+  if (sent != 0 || content_type != SSL3_RT_HANDSHAKE || size == 0) return;
+  if (TlsConnectionPort* port = port_of(ssl)) port->on_handshake_message(*static_cast<const uint8_t*>(message));
 }
 
 }  // namespace
@@ -141,7 +143,7 @@ void install_callbacks(SSL_CTX& context, TlsSide side) {
   const auto& owner = *static_cast<const TlsContext*>(SSL_CTX_get_app_data(&context));
   SSL_CTX_set_cert_verify_callback(&context, on_verify, nullptr);
   SSL_CTX_set_msg_callback(&context, on_message);
-  if (owner.key_log_fd() >= 0) SSL_CTX_set_keylog_callback(&context, on_key_log);
+  SSL_CTX_set_keylog_callback(&context, on_key_log);
   if (side == TlsSide::client) return SSL_CTX_sess_set_new_cb(&context, on_new_session);
   if (!owner.alpn_wire().empty()) SSL_CTX_set_alpn_select_cb(&context, on_alpn, nullptr);
   if (owner.own().size() > 1) SSL_CTX_set_cert_cb(&context, on_certificate, nullptr);

@@ -1,5 +1,8 @@
 #pragma once
 // The connection as the library's callbacks see it: the app data of its SSL.
+#include <cstdint>
+#include <string_view>
+
 #include "core/time.h"
 #include "tls/tls_stats.h"
 #include "tls/tls_verifier.h"
@@ -16,8 +19,10 @@ class TlsConnectionPort {
   virtual WallTime wall_now() const = 0;
   // A session that may be resumed later. True: the reference was taken over.
   virtual bool on_session(ssl_session_st& session) = 0;
-  // A handshake message arrived.
-  virtual void on_handshake_message() = 0;
+  // A handshake message arrived (RFC 8446, section 4).
+  virtual void on_handshake_message(uint8_t type) = 0;
+  // One line in the format of a key log: label, random, secret.
+  virtual void on_secret(std::string_view line) = 0;
 
  protected:
   ~TlsConnectionPort() = default;

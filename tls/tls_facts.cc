@@ -1,4 +1,5 @@
 // What a connection can tell about itself and its peer.
+#include "core/check.h"
 #include "tls/certificate_info.h"
 #include "tls/own_certificate.h"
 #include "tls/tls_transport.h"
@@ -20,49 +21,95 @@ std::string_view curve_name(SSL* ssl) {
   }
 }
 
-std::string_view hash_name(int nid) {
-  switch (nid) {
-    case NID_sha1: return "sha1";
-    case NID_sha256: return "sha256";
-    case NID_sha384: return "sha384";
-    case NID_sha512: return "sha512";
-    default: return "other";
-  }
-}
+struct SignatureName {
+  int type, hash;
+  std::string_view name;
+};
+constexpr SignatureName signature_names[] = {
+    {EVP_PKEY_RSA, NID_sha1, "rsa_pkcs1_sha1"},
+    {EVP_PKEY_RSA, NID_sha256, "rsa_pkcs1_sha256"},
+    {EVP_PKEY_RSA, NID_sha384, "rsa_pkcs1_sha384"},
+    {EVP_PKEY_RSA, NID_sha512, "rsa_pkcs1_sha512"},
+    {EVP_PKEY_RSA_PSS, NID_sha256, "rsa_pss_rsae_sha256"},
+    {EVP_PKEY_RSA_PSS, NID_sha384, "rsa_pss_rsae_sha384"},
+    {EVP_PKEY_RSA_PSS, NID_sha512, "rsa_pss_rsae_sha512"},
+    {EVP_PKEY_EC, NID_sha1, "ecdsa_sha1"},
+    {EVP_PKEY_EC, NID_sha256, "ecdsa_secp256r1_sha256"},
+    {EVP_PKEY_EC, NID_sha384, "ecdsa_secp384r1_sha384"},
+    {EVP_PKEY_EC, NID_sha512, "ecdsa_secp521r1_sha512"},
+};
 
-std::string signature_name(SSL* ssl) {
+std::string_view signature_name(SSL* ssl) {
   int type = NID_undef, hash = NID_undef;
   if (SSL_get_peer_signature_type_nid(ssl, &type) != 1) return {};
+  if (type == EVP_PKEY_ED25519) return "ed25519";
   SSL_get_peer_signature_nid(ssl, &hash);
-  const std::string hashed(hash_name(hash));
-  switch (type) {
-    case EVP_PKEY_RSA: return "rsa_pkcs1_" + hashed;
-    case EVP_PKEY_RSA_PSS: return "rsa_pss_rsae_" + hashed;
-    case EVP_PKEY_ED25519: return "ed25519";
-    case EVP_PKEY_EC:
-      if (hash == NID_sha256) return "ecdsa_secp256r1_sha256";
-      if (hash == NID_sha384) return "ecdsa_secp384r1_sha384";
-      if (hash == NID_sha512) return "ecdsa_secp521r1_sha512";
-      return "ecdsa_" + hashed;
-    default: return "other";
+  for (const SignatureName& known : signature_names) {
+    if (known.type == type && known.hash == hash) return known.name;
   }
+  return "other";
+}
+
+std::string_view alpn_of(SSL* ssl) {
+  const unsigned char* alpn = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(ssl, &alpn, &size);
+  return {reinterpret_cast<const char*>(alpn), size};
+}
+
+TlsFacts facts_of(SSL* ssl) {
+  return {.version = or_empty(SSL_get_version(ssl)),
+          .cipher = or_empty(SSL_get_cipher_name(ssl)),
+          .curve = curve_name(ssl),
+          .signature = signature_name(ssl),
+          .alpn = alpn_of(ssl),
+          .server_name = or_empty(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)),
+          .resumed = SSL_session_reused(ssl) == 1};
+}
+
+std::string der_of(X509* certificate) {
+  unsigned char* bytes = nullptr;
+  const int size = i2d_X509(certificate, &bytes);
+  RS_CHECK(size > 0);
+  std::string der(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
+  OPENSSL_free(bytes);
+  return der;
+}
+
+X509Ptr certificate_of(const std::string& der) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(der.data());
+  return X509Ptr(d2i_X509(nullptr, &bytes, static_cast<long>(der.size())));
+}
+
+const CertificateInfo* own_certificate_of(SSL* ssl, const TlsContext& context) {
+  const X509* leaf = SSL_get_certificate(ssl);
+  for (size_t at = 0; at < context.own().size(); ++at) {
+    if (context.own()[at].leaf.get() == leaf) return &context.certificates()[at];
+  }
+  return nullptr;
 }
 
 }  // namespace
 
+void TlsTransport::note_agreement() {
+  const TlsFacts facts = facts_of(ssl_);
+  agreement_ = std::make_unique<Agreement>(Agreement{.version = facts.version,
+                                                     .cipher = facts.cipher,
+                                                     .curve = facts.curve,
+                                                     .signature = facts.signature,
+                                                     .alpn = std::string(facts.alpn),
+                                                     .server_name = std::string(facts.server_name),
+                                                     .peer_der = {},
+                                                     .peer = nullptr,
+                                                     .own = own_certificate_of(ssl_, *context_),
+                                                     .resumed = facts.resumed});
+  if (X509* peer = SSL_get0_peer_certificate(ssl_)) agreement_->peer_der = der_of(peer);
+}
+
 TlsFacts TlsTransport::facts() const {
-  TlsFacts facts;
-  facts.version = or_empty(SSL_get_version(ssl_));
-  facts.cipher = or_empty(SSL_get_cipher_name(ssl_));
-  facts.curve = curve_name(ssl_);
-  facts.signature = signature_name(ssl_);
-  facts.server_name = or_empty(SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name));
-  facts.resumed = SSL_session_reused(ssl_) == 1;
-  const unsigned char* alpn = nullptr;
-  unsigned size = 0;
-  SSL_get0_alpn_selected(ssl_, &alpn, &size);
-  facts.alpn = {reinterpret_cast<const char*>(alpn), size};
-  return facts;
+  if (agreement_ == nullptr) return ssl_ != nullptr ? facts_of(ssl_) : TlsFacts{};
+  const Agreement& agreed = *agreement_;
+  return {agreed.version, agreed.cipher, agreed.curve, agreed.signature, agreed.alpn, agreed.server_name, agreed.resumed};
 }
 
 void TlsTransport::count_facts() {
@@ -74,15 +121,16 @@ void TlsTransport::count_facts() {
   if (!facts.signature.empty()) count(negotiated_stat("sigalgs", facts.signature));
 }
 
-std::optional<CertificateInfo> TlsTransport::peer_certificate() const {
-  X509* peer = SSL_get0_peer_certificate(ssl_);
-  if (peer == nullptr) return std::nullopt;
-  return describe_certificate(*peer);
+const CertificateInfo* TlsTransport::peer_certificate() const {
+  if (agreement_ == nullptr || agreement_->peer_der.empty()) return nullptr;
+  if (agreement_->peer == nullptr)
+    agreement_->peer = std::make_unique<CertificateInfo>(describe_certificate(*certificate_of(agreement_->peer_der)));
+  return agreement_->peer.get();
 }
 
 std::string TlsTransport::peer_pem() const {
-  X509* peer = SSL_get0_peer_certificate(ssl_);
-  return peer != nullptr ? certificate_pem(*peer) : std::string();
+  if (agreement_ == nullptr || agreement_->peer_der.empty()) return {};
+  return certificate_pem(*certificate_of(agreement_->peer_der));
 }
 
 // A server's library keeps the leaf apart from its issuers, a client's does not.
@@ -101,11 +149,8 @@ void TlsTransport::drop_issuers() {
 }
 
 const CertificateInfo* TlsTransport::local_certificate() const {
-  const X509* leaf = SSL_get_certificate(ssl_);
-  for (size_t at = 0; at < context_->own().size(); ++at) {
-    if (context_->own()[at].leaf.get() == leaf) return &context_->certificates()[at];
-  }
-  return nullptr;
+  if (agreement_ != nullptr) return agreement_->own;
+  return ssl_ != nullptr ? own_certificate_of(ssl_, *context_) : nullptr;
 }
 
 }  // namespace ringside

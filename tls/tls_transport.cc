@@ -29,10 +29,15 @@ TlsTransport::TlsTransport(Worker& worker, TlsContextPtr context, std::unique_pt
 
 TlsTransport::~TlsTransport() {
   set_hungry(false);
+  let_library_go();
+}
+
+void TlsTransport::let_library_go() {
+  if (ssl_ == nullptr) return;
   // Otherwise the library takes a connection that it did not close itself for broken, and spoils the session.
   SSL_set_shutdown(ssl_, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   SSL_set_app_data(ssl_, nullptr);
-  SSL_free(ssl_);
+  SSL_free(std::exchange(ssl_, nullptr));
 }
 
 Error TlsTransport::error(ErrorCode code, const char* detail) const {
@@ -114,14 +119,37 @@ void TlsTransport::handshake_done() {
   count(TlsStat::handshake);
   if (resumed) count(TlsStat::session_reused);
   if (peer == nullptr) count(TlsStat::no_certificate);
+  note_agreement();
   count_facts();
   TlsUser* user = handshake_->options.user;
   SSL_set_tlsext_status_ocsp_resp(ssl_, nullptr, 0);  // sent; a copy of it would stay with every connection
-  if (!context_->allows_renegotiation() && sessions_ == nullptr) handshake_.reset();
   state_ = TlsState::open;
   worker_.flush_later(*this);  // what waited for this moment
   if (user != nullptr) user->on_handshake();
   drop_issuers();
+  if (may_take_over()) return take_over();
+  if (!context_->allows_renegotiation() && sessions_ == nullptr) handshake_.reset();
+}
+
+// Between two records, and with nothing left in the library's hands.
+bool TlsTransport::may_take_over() const {
+  if (handshake_ == nullptr || state_ != TlsState::open) return false;
+  const Handshake& shake = *handshake_;
+  const bool secrets = !shake.client_secret.empty() && !shake.server_secret.empty() && !shake.keys_changed;
+  if (!secrets || !shake.read.between() || SSL_pending(ssl_) > 0 || !record_suite(agreement_->cipher)) return false;
+  return sessions_ == nullptr || shake.has_ticket || shake.read.count() >= limits::tls_ticket_records_max;
+}
+
+void TlsTransport::take_over() {
+  const Handshake& shake = *handshake_;
+  const bool client = context_->side() == TlsSide::client;
+  const RecordLayer::Secrets secrets = {.read = client ? shake.server_secret : shake.client_secret,
+                                        .write = client ? shake.client_secret : shake.server_secret,
+                                        .records_read = shake.read.count(),
+                                        .records_written = shake.written.count()};
+  records_ = std::make_unique<RecordLayer>(*record_suite(agreement_->cipher), secrets);
+  handshake_.reset();
+  let_library_go();
 }
 
 void TlsTransport::handshake_failed() {
@@ -136,12 +164,26 @@ void TlsTransport::handshake_failed() {
 
 bool TlsTransport::on_session(ssl_session_st& session) {
   if (sessions_ == nullptr || handshake_ == nullptr) return false;
+  handshake_->has_ticket = true;
   sessions_->put(handshake_->check.server_name, session);
   return true;
 }
 
-void TlsTransport::on_handshake_message() {
+void TlsTransport::on_handshake_message(uint8_t type) {
+  constexpr uint8_t key_update = 24;
+  if (handshake_ != nullptr && type == key_update) handshake_->keys_changed = true;
   if (state_ == TlsState::open && ++late_messages_ > limits::tls_late_messages_max) excess_ = true;
+}
+
+// Told when the keys are installed: records are counted from here on.
+void TlsTransport::on_secret(std::string_view line) {
+  if (handshake_ == nullptr) return;
+  const bool client = line.starts_with("CLIENT_TRAFFIC_SECRET_0 ");
+  if (!client && !line.starts_with("SERVER_TRAFFIC_SECRET_0 ")) return;
+  TrafficSecret& secret = client ? handshake_->client_secret : handshake_->server_secret;
+  if (!secret.set_hex(line.substr(line.rfind(' ') + 1))) return;
+  const bool own = client == (context_->side() == TlsSide::client);
+  (own ? handshake_->written : handshake_->read).restart();
 }
 
 // --- receiving ---------------------------------------------------------------------------------------------------------
@@ -159,7 +201,7 @@ void TlsTransport::on_bytes(Slice bytes) {
 void TlsTransport::on_end() {
   below_ended_ = true;
   if (state_ == TlsState::handshaking) shake_hands();
-  if (state_ == TlsState::open) end_if_truncated();
+  if (state_ == TlsState::open) decrypt();
 }
 
 size_t TlsTransport::read_cipher(char* room, size_t size) {
@@ -169,6 +211,7 @@ size_t TlsTransport::read_cipher(char* room, size_t size) {
     const std::string_view front = in_.slice(0).text();
     const size_t part = std::min(size - copied, front.size());
     std::memcpy(room + copied, front.data(), part);
+    if (handshake_ != nullptr) handshake_->read.pass(front.data(), part);
     in_.consume(part);
     copied += part;
   }
@@ -177,7 +220,16 @@ size_t TlsTransport::read_cipher(char* room, size_t size) {
 }
 
 void TlsTransport::settle_credit() {
-  if (const size_t bytes = std::exchange(consumed_bytes_, 0); bytes > 0) below_->grant(bytes);
+  const size_t early = std::min(granted_early_bytes_, consumed_bytes_);
+  granted_early_bytes_ -= early;
+  if (const size_t bytes = std::exchange(consumed_bytes_, 0) - early; bytes > 0) below_->grant(bytes);
+}
+
+void TlsTransport::drop_input() {
+  consumed_bytes_ += in_.size_bytes();
+  in_.clear();
+  opened_.clear();
+  settle_credit();
 }
 
 // Without any, the library would allocate a read buffer only to find that out.
@@ -212,6 +264,7 @@ int TlsTransport::decrypt_block(Slice& plain) {
 }
 
 void TlsTransport::decrypt() {
+  if (records_ != nullptr) return open_records();
   while (state_ == TlsState::open && !peer_finished_ && credit_bytes_ > 0 && has_input()) {
     Slice plain;
     const int why = decrypt_block(plain);
@@ -229,8 +282,7 @@ void TlsTransport::decrypt() {
     if (why == SSL_ERROR_WANT_READ) break;
     if (why == SSL_ERROR_ZERO_RETURN) {
       peer_finished_ = true;
-      if (const size_t rest = in_.size_bytes(); rest > 0) below_->grant(rest);
-      in_.clear();
+      drop_input();
       return user_->on_end();
     }
     if (why != SSL_ERROR_NONE) {
@@ -239,18 +291,23 @@ void TlsTransport::decrypt() {
       return fail(error(ErrorCode::bad_message, "TLS record refused"), "TLS_error: " + reason);
     }
   }
+  if (may_take_over()) {
+    take_over();
+    return open_records();
+  }
   end_if_truncated();
 }
 
 // What came before the FIN is delivered first, as credit allows.
 void TlsTransport::end_if_truncated() {
-  if (state_ != TlsState::open || !below_ended_ || peer_finished_ || !in_.empty() || SSL_pending(ssl_) > 0) return;
+  if (state_ != TlsState::open || !below_ended_ || peer_finished_) return;
+  if (records_ == nullptr && (!in_.empty() || SSL_pending(ssl_) > 0)) return;
   fail(error(ErrorCode::peer_closed, "closed without close_notify"), "TLS_error: connection closed without close_notify");
 }
 
 void TlsTransport::grant(size_t bytes) {
   credit_bytes_ += bytes;
-  const bool waiting = !in_.empty() || SSL_pending(ssl_) > 0 || below_ended_;
+  const bool waiting = !in_.empty() || !opened_.empty() || below_ended_ || (ssl_ != nullptr && SSL_pending(ssl_) > 0);
   if (state_ == TlsState::open && !peer_finished_ && waiting) worker_.flush_later(*this);
 }
 
@@ -292,26 +349,26 @@ void TlsTransport::set_hungry(bool hungry) {
 }
 
 void TlsTransport::encrypt() {
-  if (std::min(plain_.size_bytes(), limits::tls_ahead_bytes_max) >= limits::tls_bulk_bytes) {
-    if (Block* block = worker_.pools().large.take_or_grow()) bulk_ = Slice(*block, block->data, block->capacity);
-    bulk_used_bytes_ = 0;
-  }
   while (!plain_.empty() && below_->unsent_bytes() < limits::tls_ahead_bytes_max) {
-    const size_t written = encrypt_some();
-    if (written == 0) {
-      bulk_ = Slice();
+    if (records_ != nullptr) {
+      seal_some();
+    } else if (!encrypt_some()) {
       count(TlsStat::connection_error);
       return fail(error(ErrorCode::bad_message, "TLS record not written"), "TLS_error: " + take_openssl_error());
     }
-    plain_.consume(written);
-    plain_below_bytes_ += written;
   }
-  bulk_ = Slice();
   if (finishing_ && plain_.empty()) say_goodbye();
 }
 
+bool TlsTransport::encrypt_some() {
+  const size_t written = encrypt_front();
+  plain_.consume(written);
+  plain_below_bytes_ += written;
+  return written > 0;
+}
+
 // One record: from the first slice as it stands when that fills one or is the last, else from what is gathered.
-size_t TlsTransport::encrypt_some() {
+size_t TlsTransport::encrypt_front() {
   const std::string_view front = plain_.slice(0).text();
   if (front.size() >= limits::tls_plain_bytes_max || plain_.slice_count() == 1)
     return write_record_of(front.data(), std::min<size_t>(front.size(), limits::tls_plain_bytes_max));
@@ -334,18 +391,8 @@ size_t TlsTransport::write_record_of(const char* bytes, size_t size) {
 void TlsTransport::write_cipher(const char* bytes, size_t size) {
   if (finished_ || state_ == TlsState::closed) return;  // the transport below takes nothing after its FIN
   cipher_below_bytes_ += size;
-  if (bulk_.size() - bulk_used_bytes_ >= size && !bulk_.empty()) {
-    std::memcpy(const_cast<char*>(bulk_.data()) + bulk_used_bytes_, bytes, size);
-    below_->send(bulk_.share(bulk_used_bytes_, size));
-    bulk_used_bytes_ += size;
-    return;
-  }
-  while (size > 0) {
-    const size_t part = std::min<size_t>(size, limits::small_block_bytes);
-    below_->send(worker_.output().copy({bytes, part}));
-    bytes += part;
-    size -= part;
-  }
+  if (handshake_ != nullptr) handshake_->written.pass(bytes, size);
+  below_->send((size > limits::small_block_bytes ? worker_.bulk_output() : worker_.output()).copy({bytes, size}));
 }
 
 // One send below may end in the middle of a record: its plaintext is counted in proportion, and exactly once all is out.
@@ -368,8 +415,12 @@ void TlsTransport::on_sent(size_t bytes) {
 
 void TlsTransport::say_goodbye() {
   if (finished_) return;
-  ERR_clear_error();
-  SSL_shutdown(ssl_);
+  if (records_ != nullptr) {
+    send_alert(TlsAlert::close_notify);
+  } else {
+    ERR_clear_error();
+    SSL_shutdown(ssl_);
+  }
   finished_ = true;
   if (closes_) below_->finish_and_close();
   else below_->finish();
@@ -404,8 +455,7 @@ void TlsTransport::fail(Error why, std::string text) {
   failure_ = std::make_unique<std::string>(std::move(text));
   state_ = TlsState::ending;
   plain_.clear();
-  if (const size_t rest = in_.size_bytes(); rest > 0) below_->grant(rest);
-  in_.clear();
+  drop_input();
   if (cipher_below_bytes_ == 0) return end_below();
   finished_ = true;
   below_->finish();
@@ -427,6 +477,7 @@ void TlsTransport::on_closed(Error why) {
   set_hungry(false);
   patience_.disarm();
   in_.clear();
+  opened_.clear();
   plain_.clear();
   if (user_ != nullptr) user_->on_closed(reason_);
 }

@@ -1,6 +1,9 @@
 #pragma once
 // Transport over another one, encrypted. The handshake begins with start(); what is sent before its end waits for it.
 //
+// The library shakes hands. With TLS 1.3 it is let go then, and a RecordLayer goes on with its secrets: an idle connection holds a third
+// of the memory, and no byte is copied on its way in. A client's stays until it has a ticket. Older versions stay with the library.
+//
 // Reading: records are decrypted as far as the credit reaches, into blocks of the pools. The transport below gets credit for
 // what was consumed, so that back-pressure goes through.
 // Writing: what was sent in one turn is gathered into records of up to 16 KB at the turn's end.
@@ -15,6 +18,8 @@
 #include "core/transport.h"
 #include "core/worker.h"
 #include "tls/record_bio.h"
+#include "tls/record_counter.h"
+#include "tls/record_layer.h"
 #include "tls/tls_connection_port.h"
 #include "tls/tls_context.h"
 #include "tls/tls_sessions.h"
@@ -45,7 +50,7 @@ struct TlsFacts {
   std::string_view version;    // "TLSv1.3"
   std::string_view cipher;     // "TLS_AES_128_GCM_SHA256"
   std::string_view curve;      // "X25519"; empty when none was used
-  std::string signature;       // the peer's: "ecdsa_secp256r1_sha256"; empty when it showed no certificate
+  std::string_view signature;  // the peer's: "ecdsa_secp256r1_sha256"; empty when it showed no certificate
   std::string_view alpn;       // empty: none
   std::string_view server_name;  // SNI; empty: none
   bool resumed = false;
@@ -87,10 +92,10 @@ class TlsTransport final : public Transport,
 
   TlsState state() const { return state_; }
   const TlsContext& context() const { return *context_; }
-  // From on_handshake() on.
+  // What there is so far; all of it from on_handshake() on.
   TlsFacts facts() const;
-  // Nothing when the peer showed no certificate. Made anew by each call.
-  std::optional<CertificateInfo> peer_certificate() const;
+  // Null when the peer showed no certificate. Read by the first call.
+  const CertificateInfo* peer_certificate() const;
   // The same as PEM. Empty when there is none.
   std::string peer_pem() const;
   // All that the peer showed, its own first. Inside on_handshake() only: the issuers are not kept, they cost 5 KB each.
@@ -106,6 +111,20 @@ class TlsTransport final : public Transport,
   struct Handshake {
     PeerCheck check;
     TlsConnectionOptions options;
+    // What a RecordLayer needs.
+    TrafficSecret client_secret, server_secret;
+    RecordCounter read, written;
+    bool has_ticket = false;
+    bool keys_changed = false;  // since the secrets were told
+  };
+  // What stays known of it.
+  struct Agreement {
+    std::string_view version, cipher, curve, signature;
+    std::string alpn, server_name;
+    std::string peer_der;  // the peer's certificate; empty when it showed none
+    std::unique_ptr<const CertificateInfo> peer;  // the same, when somebody asked
+    const CertificateInfo* own = nullptr;
+    bool resumed = false;
   };
 
   // From below.
@@ -121,23 +140,39 @@ class TlsTransport final : public Transport,
   void count(TlsStat stat) override;
   WallTime wall_now() const override { return worker_.ring().wall_now(); }
   bool on_session(ssl_session_st& session) override;
-  void on_handshake_message() override;
+  void on_handshake_message(uint8_t type) override;
+  void on_secret(std::string_view line) override;
 
   void prepare_client();
   void shake_hands();
   void handshake_done();
   void handshake_failed();
+  void note_agreement();
   void count_facts();
   void drop_issuers();
+  void let_library_go();
+  bool may_take_over() const;
+  void take_over();
   bool has_input() const;
   void decrypt();
   int decrypt_block(Slice& plain);
   Slice take_block();
   void end_if_truncated();
   void settle_credit();
+  void drop_input();
   void encrypt();
-  size_t encrypt_some();
+  bool encrypt_some();
+  size_t encrypt_front();
   size_t write_record_of(const char* bytes, size_t size);
+  // The same with our own records.
+  void open_records();
+  bool deliver();
+  bool on_record(const RecordLayer::Opened& opened);
+  bool accept_late(const char* excess);
+  void seal_some();
+  void send_control(size_t (RecordLayer::*seal)(char*));
+  void send_alert(TlsAlert alert);
+  void send_record(Slice record);
   void set_hungry(bool hungry);
   void say_goodbye();
   void fail(Error why, std::string text);
@@ -151,15 +186,17 @@ class TlsTransport final : public Transport,
   TransportUser* user_ = nullptr;
   StatBlock<TlsStat>* stats_;
   TlsSessions* sessions_;
-  ssl_st* ssl_;
+  ssl_st* ssl_;                           // null once `records_` took over
+  std::unique_ptr<RecordLayer> records_;
   std::unique_ptr<Handshake> handshake_;  // while there may be one
+  std::unique_ptr<Agreement> agreement_;  // once it is over
   std::unique_ptr<std::string> failure_;
-  Buffer in_;     // ciphertext received
-  Buffer plain_;  // plaintext to be encrypted
-  Slice bulk_;    // a large block that ciphertext goes to, during one flush
-  size_t bulk_used_bytes_ = 0;
+  Buffer in_;      // ciphertext received
+  Buffer opened_;  // plaintext that waits for credit
+  Buffer plain_;   // plaintext to be encrypted
   size_t credit_bytes_ = 0;        // plaintext that may still be delivered
   size_t consumed_bytes_ = 0;      // ciphertext to be granted below
+  size_t granted_early_bytes_ = 0;  // at the front of `in_`, the beginning of a record
   size_t cipher_below_bytes_ = 0;  // handed down and not yet with the kernel
   size_t plain_below_bytes_ = 0;   // the plaintext in it
   Error reason_{};

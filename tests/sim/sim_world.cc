@@ -69,6 +69,7 @@ uint64_t World::piped_bytes_seen = 0;
 void World::expect_nothing_left() {
   worker.unwatch_mailbox();
   worker.output().reset();
+  worker.bulk_output().reset();
   EXPECT_EQ(ring.fds_open(), 0U);
   EXPECT_EQ(ring.operations_in_flight(), 0U);
   EXPECT_EQ(pools.small.used(), 0U);

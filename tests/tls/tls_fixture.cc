@@ -89,6 +89,7 @@ void TlsFixture::TearDown() {
   server_.reset();
   client_.reset();
   worker_->output().reset();
+  worker_->bulk_output().reset();
   worker_.reset();
   ring_.reset();
   EXPECT_EQ(pools_.small.used(), 0U);

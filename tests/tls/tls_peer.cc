@@ -78,7 +78,7 @@ TlsCommonSpec common_spec(const Arguments& arguments) {
 
 std::string describe(const TlsTransport& transport) {
   const TlsFacts facts = transport.facts();
-  const std::optional<CertificateInfo> peer = transport.peer_certificate();
+  const CertificateInfo* const peer = transport.peer_certificate();
   std::string line = "handshake " + std::string(facts.version) + " " + std::string(facts.cipher) + " curve=" + std::string(facts.curve) +
                      " alpn=" + std::string(facts.alpn) + " sni=" + std::string(facts.server_name) +
                      " resumed=" + (facts.resumed ? "yes" : "no") + " validated=" + (transport.peer_validated() ? "yes" : "no");
@@ -262,6 +262,7 @@ int run(int count, char** words) {
   Worker worker(0, *ring, pools);
   const int result = std::string_view(words[1]) == "serve" ? serve(worker, arguments) : connect(worker, arguments);
   worker.output().reset();
+  worker.bulk_output().reset();
   return result;
 }
 

@@ -177,6 +177,7 @@ void tls_scenario(uint64_t seed) {
   server.close();
   EXPECT_TRUE(world.run_until([&] { return server.closed(); }, seconds(10)));
   world.worker.output().reset();
+  world.worker.bulk_output().reset();
   world.expect_nothing_left();
 }
 
