@@ -22,13 +22,14 @@ struct Request final : HpackUser {
   bool answer_head = false;
   bool is_grpc = false;
   bool body_matches = true;
-  std::string head_text;  // for requests that ask for it
+  std::string authority;
+  std::string head_text;  // of the fields behind the path; for requests that ask for it
 
   void on_field(std::string_view name, std::string_view value) override {
-    if (name == ":path") read_path(value);
+    if (name == ":path") return read_path(value);
+    if (name == ":authority") authority = value;
     if (name == "content-type") is_grpc = value.starts_with(grpc_content_type);
-    if (!answer_head) return;
-    head_text.append(name).append(": ").append(value).append("\r\n");
+    if (answer_head) head_text.append(name).append(": ").append(value).append("\r\n");
   }
 
  private:
@@ -108,7 +109,8 @@ class H2Session final : public ServerSession, private H2Endpoint {
     write_body(stream_id, {Slice::of_static(grpc_prefix), grpc_message_bytes, grpc_trailers_});
   }
 
-  void answer_plain(uint32_t stream_id, const Request& request) {
+  void answer_plain(uint32_t stream_id, Request& request) {
+    if (request.answer_head) request.head_text.append(":authority: ").append(request.authority).append("\r\n");
     const uint64_t body_bytes = request.answer_head ? request.head_text.size() : request.answer_bytes;
     write_frame(backend_.answer_frame(body_bytes), stream_id);
     if (request.answer_head)
