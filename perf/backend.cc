@@ -20,6 +20,8 @@ namespace {
 
 // A body up to this size is copied beside its head: one piece to send instead of two.
 constexpr size_t copied_body_bytes_max = 2048;
+// A body above this size is not encrypted at once.
+constexpr size_t unreported_bytes_max = 128 * 1024;
 
 class HttpSession final : public ServerSession {
  public:
@@ -63,6 +65,7 @@ class HttpSession final : public ServerSession {
     const std::string_view head = backend_.answer_head(body_bytes, scanner_.head().close);
     OutputWriter& output = backend_.worker().output();
     if (body_bytes > copied_body_bytes_max) {
+      set_hungry(body_bytes > unreported_bytes_max && !transport_->sends_piped());
       transport_->send(output.copy(head));
       return send_pattern(backend_.pattern(), body_bytes, [this](Slice piece) { transport_->send(std::move(piece)); });
     }
@@ -90,13 +93,13 @@ class EchoSession final : public ServerSession {
 
 class SourceSession final : public ServerSession {
  public:
-  SourceSession(Backend& backend, std::unique_ptr<Transport> transport) : ServerSession(backend, std::move(transport)) {
-    backend_.worker().ring().add_hungry(1);  // every send is to be reported at once: there is always more
-  }
+  using ServerSession::ServerSession;
 
  private:
-  void started() override { fill(); }
-  ~SourceSession() override { backend_.worker().ring().add_hungry(-1); }
+  void started() override {
+    set_hungry(true);  // there is always more
+    fill();
+  }
   void on_bytes(Slice) override { refuse(); }
   void on_end() override { close(); }
   void on_sent(size_t) override { fill(); }

@@ -18,7 +18,7 @@ class ServerSession : protected TransportUser, private Retired {
   }
 
  protected:
-  ~ServerSession() override = default;
+  ~ServerSession() override { set_hungry(false); }
 
   virtual void started() {}
   void on_end() override {
@@ -26,7 +26,10 @@ class ServerSession : protected TransportUser, private Retired {
     transport_->finish();  // so that the last send is reported although nothing else happens
     close_when_sent();
   }
-  void on_sent(size_t) override { close_when_sent(); }
+  void on_sent(size_t) override {
+    if (transport_->unsent_bytes() == 0) set_hungry(false);
+    close_when_sent();
+  }
   void on_closed(Error) override { backend_.worker().retire(*this); }
   void close_when_sent() {
     if (ended_ && transport_->unsent_bytes() == 0) close();
@@ -41,11 +44,19 @@ class ServerSession : protected TransportUser, private Retired {
     transport_->close({});
   }
 
+  // Sends are to be reported at once: behind them waits what was not encrypted yet.
+  void set_hungry(bool hungry) {
+    if (hungry_ == hungry) return;
+    hungry_ = hungry;
+    backend_.worker().ring().add_hungry(hungry ? 1 : -1);
+  }
+
   static constexpr size_t window_bytes = 8 * 1024 * 1024;
   Backend& backend_;
   const std::unique_ptr<Transport> transport_;
   bool ended_ = false;
   bool closing_ = false;
+  bool hungry_ = false;
 };
 
 // Services, see there. The session owns itself.
