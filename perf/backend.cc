@@ -7,50 +7,26 @@
 #include <cstring>
 #include <ctime>
 
+#include "codecs/http2/h2_frame.h"
 #include "core/limits.h"
 #include "core/tcp_transport.h"
+#include "perf/backend_session.h"
 #include "perf/load_connection.h"
+#include "perf/load_h2_text.h"
 #include "perf/load_scanner.h"
 
 namespace ringside::perf {
 namespace {
 
-constexpr size_t window_bytes = 8 * 1024 * 1024;
 // A body up to this size is copied beside its head: one piece to send instead of two.
 constexpr size_t copied_body_bytes_max = 2048;
-
-// One accepted connection; deletes itself when it is closed.
-class ServerSession : protected TransportUser, private Retired {
- public:
-  ServerSession(Backend& backend, int fd) : backend_(backend), transport_(backend.worker(), fd) {}
-  void start() { transport_.start(*this, window_bytes); }
-
- protected:
-  ~ServerSession() override = default;
-
-  void on_end() override {
-    ended_ = true;
-    transport_.finish();  // so that the last send is reported although nothing else happens
-    close_when_sent();
-  }
-  void on_sent(size_t) override { close_when_sent(); }
-  void on_closed(Error) override { backend_.worker().retire(*this); }
-  void close_when_sent() {
-    if (ended_ && transport_.unsent_bytes() == 0) transport_.close({});
-  }
-  void refuse() {
-    backend_.count_bad();
-    transport_.close({});
-  }
-
-  Backend& backend_;
-  TcpTransport transport_;
-  bool ended_ = false;
-};
+// A body above this size is not encrypted at once.
+constexpr size_t unreported_bytes_max = 128 * 1024;
 
 class HttpSession final : public ServerSession {
  public:
-  HttpSession(Backend& backend, int fd) : ServerSession(backend, fd), scanner_(backend.pattern()) {}
+  HttpSession(Backend& backend, std::unique_ptr<Transport> transport)
+      : ServerSession(backend, std::move(transport)), scanner_(backend.pattern()) {}
 
  private:
   void on_bytes(Slice bytes) override {
@@ -62,9 +38,9 @@ class HttpSession final : public ServerSession {
       if (scanner_.state() == ScanState::done)
         answer();
       else if (first && scanner_.body_left_bytes() >= limits::bulk_body_bytes)
-        transport_.expect(scanner_.body_left_bytes());
+        transport_->expect(scanner_.body_left_bytes());
     }
-    transport_.grant(size);
+    transport_->grant(size);
   }
 
   void answer() {
@@ -81,22 +57,23 @@ class HttpSession final : public ServerSession {
 
   void send(std::string_view body) {
     OutputWriter& output = backend_.worker().output();
-    transport_.send(output.copy(backend_.answer_head(body.size(), scanner_.head().close)));
-    transport_.send(output.copy(body));
+    transport_->send(output.copy(backend_.answer_head(body.size(), scanner_.head().close)));
+    transport_->send(output.copy(body));
   }
 
   void send_bytes(uint64_t body_bytes) {
     const std::string_view head = backend_.answer_head(body_bytes, scanner_.head().close);
     OutputWriter& output = backend_.worker().output();
     if (body_bytes > copied_body_bytes_max) {
-      transport_.send(output.copy(head));
-      return send_pattern(backend_.pattern(), body_bytes, [this](Slice piece) { transport_.send(std::move(piece)); });
+      set_hungry(body_bytes > unreported_bytes_max && !transport_->sends_piped());
+      transport_->send(output.copy(head));
+      return send_pattern(backend_.pattern(), body_bytes, [this](Slice piece) { transport_->send(std::move(piece)); });
     }
     const size_t total_bytes = head.size() + body_bytes;
     char* out = output.reserve(total_bytes);
     std::memcpy(out, head.data(), head.size());
     std::memcpy(out + head.size(), backend_.pattern().at(0, body_bytes).data(), body_bytes);
-    transport_.send(output.commit(total_bytes));
+    transport_->send(output.commit(total_bytes));
   }
 
   HttpScanner scanner_;
@@ -107,28 +84,28 @@ class EchoSession final : public ServerSession {
   using ServerSession::ServerSession;
 
  private:
-  void on_bytes(Slice bytes) override { transport_.send(std::move(bytes)); }
+  void on_bytes(Slice bytes) override { transport_->send(std::move(bytes)); }
   void on_sent(size_t bytes) override {
-    transport_.grant(bytes);
+    transport_->grant(bytes);
     close_when_sent();
   }
 };
 
 class SourceSession final : public ServerSession {
  public:
-  SourceSession(Backend& backend, int fd) : ServerSession(backend, fd) {
-    backend_.worker().ring().add_hungry(1);  // every send is to be reported at once: there is always more
-    fill();
-  }
+  using ServerSession::ServerSession;
 
  private:
-  ~SourceSession() override { backend_.worker().ring().add_hungry(-1); }
+  void started() override {
+    set_hungry(true);  // there is always more
+    fill();
+  }
   void on_bytes(Slice) override { refuse(); }
-  void on_end() override { transport_.close({}); }
+  void on_end() override { close(); }
   void on_sent(size_t) override { fill(); }
   void fill() {
-    while (transport_.unsent_bytes() < bulk_unsent_bytes_max) {
-      transport_.send(Slice::of_static(backend_.pattern().at(sent_bytes_, Pattern::period_bytes)));
+    while (transport_->unsent_bytes() < bulk_unsent_bytes_max) {
+      transport_->send(Slice::of_static(backend_.pattern().at(sent_bytes_, Pattern::period_bytes)));
       sent_bytes_ += Pattern::period_bytes;
     }
   }
@@ -137,14 +114,15 @@ class SourceSession final : public ServerSession {
 
 class SinkSession final : public ServerSession {
  public:
-  SinkSession(Backend& backend, int fd) : ServerSession(backend, fd) { transport_.expect(bulk_bytes_announced); }
+  using ServerSession::ServerSession;
 
  private:
+  void started() override { transport_->expect(bulk_bytes_announced); }
   void on_bytes(Slice bytes) override {
     if (!backend_.pattern().matches(received_bytes_, bytes.text())) return refuse();
     received_bytes_ += bytes.size();
     backend_.count_sunk(bytes.size());
-    transport_.grant(bytes.size());
+    transport_->grant(bytes.size());
   }
   uint64_t received_bytes_ = 0;
 };
@@ -157,8 +135,8 @@ std::string http_date(std::time_t second) {
 }
 
 template <class Session>
-void open_session(Backend& backend, int fd) {
-  (new Session(backend, fd))->start();
+void open_session(Backend& backend, std::unique_ptr<Transport> transport) {
+  (new Session(backend, std::move(transport)))->start();
 }
 
 }  // namespace
@@ -173,11 +151,16 @@ class Backend::Port final : public ListenerUser {
  private:
   void on_accept(int fd) override {
     backend_.count_connection();
+    std::unique_ptr<Transport> transport = std::make_unique<TcpTransport>(backend_.worker(), fd);
     switch (service_) {
-      case Service::http: return open_session<HttpSession>(backend_, fd);
-      case Service::echo: return open_session<EchoSession>(backend_, fd);
-      case Service::source: return open_session<SourceSession>(backend_, fd);
-      case Service::sink: return open_session<SinkSession>(backend_, fd);
+      case Service::https:
+        transport = std::make_unique<TlsTransport>(backend_.worker(), backend_.tls(), std::move(transport));
+        return open_session<HttpSession>(backend_, std::move(transport));
+      case Service::http: return open_session<HttpSession>(backend_, std::move(transport));
+      case Service::h2: return open_h2_session(backend_, std::move(transport));
+      case Service::echo: return open_session<EchoSession>(backend_, std::move(transport));
+      case Service::source: return open_session<SourceSession>(backend_, std::move(transport));
+      case Service::sink: return open_session<SinkSession>(backend_, std::move(transport));
     }
   }
   void on_accept_paused(bool) override {}
@@ -193,6 +176,10 @@ Backend::Backend(Worker& worker, const Pattern& pattern) : worker_(worker), patt
 Backend::~Backend() = default;
 
 bool Backend::listen(Service service, const Address& address, std::string* why) {
+  if (service == Service::https && tls_ == nullptr) {
+    *why = "TLS needs --backend-certificate and --backend-key";
+    return false;
+  }
   // A listener of an io_uring that has just ended stays for some milliseconds. Not SO_REUSEPORT: two backends on one port would
   // share the load in silence.
   int error_number = EADDRINUSE;
@@ -210,8 +197,7 @@ bool Backend::listen(Service service, const Address& address, std::string* why) 
 }
 
 std::string_view Backend::answer_head(uint64_t body_bytes, bool close) {
-  const WallTime now = worker_.ring().wall_now();
-  const int64_t second = now.time_since_epoch() / seconds(1);
+  const int64_t second = worker_.ring().wall_now().time_since_epoch() / seconds(1);
   if (second != head_second_ || body_bytes != head_body_bytes_ || close != head_close_) {
     head_ = fmt::format(
         "HTTP/1.1 200 OK\r\nDate: {}\r\nServer: ringside-backend\r\nContent-Type: text/plain\r\n"
@@ -222,6 +208,20 @@ std::string_view Backend::answer_head(uint64_t body_bytes, bool close) {
     head_close_ = close;
   }
   return head_;
+}
+
+std::string_view Backend::answer_frame(uint64_t body_bytes) {
+  const int64_t second = worker_.ring().wall_now().time_since_epoch() / seconds(1);
+  if (second != frame_second_ || body_bytes != frame_body_bytes_) {
+    H2BlockText block;
+    block.add(H2Static::status_200).add(H2StaticName::date, http_date(second)).add(H2StaticName::server, "ringside-backend");
+    block.add(H2StaticName::content_type, "text/plain").add(H2StaticName::cache_control, "no-store");
+    block.add(H2StaticName::content_length, fmt::to_string(body_bytes));
+    frame_ = headers_frame(block, body_bytes > 0 ? 0 : h2::end_stream);
+    frame_second_ = second;
+    frame_body_bytes_ = body_bytes;
+  }
+  return frame_;
 }
 
 }  // namespace ringside::perf

@@ -1,5 +1,5 @@
 #pragma once
-// The servers behind a proxy under load: HTTP/1, echo, source and sink. Runs on the worker of whoever makes it: a generator that
+// The servers behind a proxy under load: HTTP/1, with TLS or without, HTTP/2, echo, source and sink. Runs on the worker of whoever makes it: a generator that
 // has its backend in its own thread spends fewer wake-ups of the core that both would share.
 #include <cstdint>
 #include <memory>
@@ -9,6 +9,7 @@
 #include "core/listener.h"
 #include "core/worker.h"
 #include "perf/load_pattern.h"
+#include "tls/tls_context.h"
 
 namespace ringside::perf {
 
@@ -18,6 +19,8 @@ inline constexpr size_t bulk_unsent_bytes_max = 512 * 1024;
 
 enum class Service : uint8_t {
   http,    // answers with as many bytes as the path's last part says, or with the request's head
+  https,   // the same over TLS
+  h2,      // the same in HTTP/2, and a gRPC method that answers with its message
   echo,    // sends back what it receives
   source,  // sends the pattern without end
   sink,    // counts what it receives
@@ -31,6 +34,8 @@ class Backend {
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
 
+  // What TLS listeners use; before they listen.
+  void set_tls(TlsContextPtr tls) { tls_ = std::move(tls); }
   // False, and why, when the address cannot be had.
   bool listen(Service service, const Address& address, std::string* why);
 
@@ -38,7 +43,7 @@ class Backend {
   uint64_t sunk_bytes() const { return sunk_bytes_; }
   uint64_t requests() const { return requests_; }
   uint64_t connections() const { return connections_; }
-  // Requests that were no HTTP/1.1 or whose body was not the pattern, and streams with wrong bytes.
+  // Requests that were no HTTP or whose body was not the pattern, and streams with wrong bytes.
   uint64_t bad_messages() const { return bad_messages_; }
 
   // For the sessions.
@@ -50,11 +55,15 @@ class Backend {
   void count_connection() { ++connections_; }
   // The head of a 200 with so large a body. Valid until the next call.
   std::string_view answer_head(uint64_t body_bytes, bool close);
+  // The same as a HEADERS frame without its stream.
+  std::string_view answer_frame(uint64_t body_bytes);
+  const TlsContextPtr& tls() const { return tls_; }
 
  private:
   class Port;
   Worker& worker_;
   const Pattern& pattern_;
+  TlsContextPtr tls_;
   std::vector<std::unique_ptr<Port>> ports_;
   uint64_t requests_ = 0;
   uint64_t sunk_bytes_ = 0;
@@ -64,6 +73,9 @@ class Backend {
   uint64_t head_body_bytes_ = 0;
   bool head_close_ = false;
   int64_t head_second_ = -1;
+  std::string frame_;
+  uint64_t frame_body_bytes_ = 0;
+  int64_t frame_second_ = -1;
 };
 
 }  // namespace ringside::perf

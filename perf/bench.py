@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import certificates  # noqa: E402
 import measure  # noqa: E402
 import proxies  # noqa: E402
 import report  # noqa: E402
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n\n")[0],
                                      epilog="Scenarios: " + ", ".join(s.name for s in scenario_module.SCENARIOS))
+    parser.add_argument("--list", action="store_true", help="the scenarios, and the end")
     parser.add_argument("--quick", action="store_true", help="one short round: shows that everything works, not how fast it is")
     parser.add_argument("--only", metavar="a,b", help="these scenarios; a trailing * matches")
     parser.add_argument("--rounds", type=int, help="rounds (5)")
@@ -84,7 +86,7 @@ class Progress:
 
 def choose_peers(arguments):
     """({name: peer}, names beside them such as limit); what cannot run is left out, and said."""
-    known = proxies.all_peers(arguments.build)
+    known = proxies.all_peers(arguments.build.resolve())
     wanted = arguments.peers.split(",") if arguments.peers else [*known, "limit"]
     unknown = set(wanted) - set(known) - {"limit"}
     if unknown:
@@ -160,6 +162,9 @@ def on_signal(number, _):
 
 def main():
     arguments = parse_arguments()
+    if arguments.list:
+        print("\n".join(f"{s.name:18} {s.title}" for s in scenario_module.SCENARIOS))
+        return
     if arguments.render:
         data = json.loads(arguments.render.read_text())
         arguments.render.with_name("report.html").write_text(report.render(data))
@@ -175,13 +180,17 @@ def main():
     files = measure.raise_file_limit()
     peers, beside = choose_peers(arguments)
     idle = min(2000 if arguments.quick else 10000, (files - 1000) // 2 * 2 if files > 3000 else 1000)
-    data = describe(arguments, chosen, peers, idle)
     out = arguments.out or ROOT / "build/bench" / time.strftime("%Y%m%d-%H%M%S")
     out.mkdir(parents=True, exist_ok=True)
+    try:
+        keys = certificates.Certificates(out.resolve() / "certificates").make()
+    except OSError as error:
+        die(error)
+    data = describe(arguments, chosen, peers, idle, keys)
 
     def bench_of(folder):
         return trials.Bench(arguments.build.resolve() / "perf", folder, arguments.proxy_core, arguments.load_core,
-                            200 if arguments.quick else 400, arguments.duration_ms, idle)
+                            200 if arguments.quick else 400, arguments.duration_ms, idle, keys)
 
     interrupted = False
     try:
@@ -195,7 +204,7 @@ def main():
     sys.exit(130 if interrupted else 0)
 
 
-def describe(arguments, chosen, peers, idle):
+def describe(arguments, chosen, peers, idle, keys):
     versions = {name: peer.version() for name, peer in peers.items()}
     print("  " + "\n  ".join(f"{name:15} {version}" for name, version in versions.items() if name != "direct"))
     load = os.getloadavg()[0]
@@ -207,7 +216,7 @@ def describe(arguments, chosen, peers, idle):
                      "proxy_core": arguments.proxy_core, "load_core": arguments.load_core, "idle_connections": idle},
         "scenarios": {s.name: {"title": s.title, "unit": s.unit, "shape": s.shape, "connections": s.connections,
                                "load": list(s.load), "kind": s.kind} for s in chosen},
-        "configurations": trials.configurations(chosen, peers), "trials": [],
+        "configurations": trials.configurations(chosen, peers, keys), "trials": [],
     }
 
 

@@ -35,7 +35,20 @@ void LoadConnection::fail(Failure failure, std::string_view detail) {
 
 void LoadConnection::on_connected(int fd) {
   transport_ = std::make_unique<TcpTransport>(worker_, fd);
+  if (tls_ == nullptr) {
+    transport_->start(*this, window_bytes);
+    return connected();
+  }
+  std::unique_ptr<TlsTransport> over = tls_->wrap(worker_, std::move(transport_), *this);
+  tls_transport_ = over.get();
+  transport_ = std::move(over);
+  handshaking_ = true;
   transport_->start(*this, window_bytes);
+}
+
+void LoadConnection::on_handshake() {
+  handshaking_ = false;
+  counts_.shook_hands(tls_transport_->facts().resumed);
   connected();
 }
 
@@ -51,14 +64,18 @@ void LoadConnection::on_bytes(Slice bytes) {
 }
 
 void LoadConnection::on_closed(Error why) {
-  if (!closing_) counts_.failed(Failure::reset, why.detail);
+  if (handshaking_)
+    counts_.failed(Failure::handshake, tls_transport_->failure_text());
+  else if (!closing_)
+    counts_.failed(Failure::reset, why.detail);
   closing_ = true;
   worker_.flush_later(*this);
 }
 
 void LoadConnection::on_flush() {
   transport_.reset();
-  closing_ = false;
+  tls_transport_ = nullptr;
+  handshaking_ = closing_ = false;
   gone();
 }
 

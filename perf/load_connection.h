@@ -5,19 +5,21 @@
 #include <string_view>
 
 #include "core/dialer.h"
-#include "core/tcp_transport.h"
 #include "core/worker.h"
 #include "perf/load_counts.h"
 #include "perf/load_pattern.h"
 #include "perf/load_request.h"
 #include "perf/load_scanner.h"
+#include "perf/load_tls.h"
 
 namespace ringside::perf {
 
 // Dials, carries one TransportUser's worth of events to the derived class, and can be dialed again once it is gone.
-class LoadConnection : private TransportUser, private DialerUser, private Flushable {
+class LoadConnection : private TransportUser, private TlsUser, private DialerUser, private Flushable {
  public:
-  LoadConnection(Worker& worker, LoadCounts& counts) : worker_(worker), counts_(counts), dialer_(worker, *this) {}
+  // `tls` outlives it; null: none.
+  LoadConnection(Worker& worker, LoadCounts& counts, ClientTls* tls = nullptr)
+      : worker_(worker), counts_(counts), tls_(tls), dialer_(worker, *this) {}
   virtual ~LoadConnection() = default;
   LoadConnection(const LoadConnection&) = delete;
   LoadConnection& operator=(const LoadConnection&) = delete;
@@ -25,10 +27,11 @@ class LoadConnection : private TransportUser, private DialerUser, private Flusha
   void dial(const Address& address);
   // An end that we want: gone() follows, no failure is counted.
   void close();
-  bool open() const { return transport_ != nullptr && !closing_; }
+  bool open() const { return transport_ != nullptr && !handshaking_ && !closing_; }
   bool dialing() const { return dialer_.dialing(); }
 
  protected:
+  // The handshake, if there is one, is over.
   virtual void connected() = 0;
   virtual void received(std::string_view bytes) = 0;
   // The peer's FIN.
@@ -47,6 +50,7 @@ class LoadConnection : private TransportUser, private DialerUser, private Flusha
 
  private:
   void on_connected(int fd) override;
+  void on_handshake() override;
   void on_connect_failed(Error why) override;
   void on_bytes(Slice bytes) override;
   void on_end() override { ended(); }
@@ -56,8 +60,11 @@ class LoadConnection : private TransportUser, private DialerUser, private Flusha
 
   Worker& worker_;
   LoadCounts& counts_;
+  ClientTls* tls_;
   Dialer dialer_;
-  std::unique_ptr<TcpTransport> transport_;
+  std::unique_ptr<Transport> transport_;
+  TlsTransport* tls_transport_ = nullptr;  // the same, if it is one
+  bool handshaking_ = false;
   bool closing_ = false;
 };
 
@@ -76,8 +83,8 @@ class HttpConnectionUser {
 
 class HttpConnection final : public LoadConnection {
  public:
-  HttpConnection(Worker& worker, LoadCounts& counts, const Pattern& pattern, HttpConnectionUser& user)
-      : LoadConnection(worker, counts), pattern_(pattern), user_(user), scanner_(pattern) {}
+  HttpConnection(Worker& worker, LoadCounts& counts, const Pattern& pattern, HttpConnectionUser& user, ClientTls* tls)
+      : LoadConnection(worker, counts, tls), pattern_(pattern), user_(user), scanner_(pattern) {}
 
   // Sends one request; on_answer follows, or on_gone. `head` and `shape` outlive the answer.
   void request(std::string_view head, const RequestShape& shape);

@@ -13,14 +13,15 @@ namespace ringside::perf {
 // Why a connection or a request failed. Every one makes the run a failed one.
 enum class Failure : uint8_t {
   connect,       // refused, timed out
+  handshake,     // of TLS
   reset,         // RST, or FIN while the connection should live
   short_answer,  // FIN before the answer's end
   bad_status,    // anything but 200
   bad_body,      // wrong length or wrong bytes
-  bad_message,   // not HTTP/1.1, or bytes that nobody asked for
+  bad_message,   // not HTTP, or bytes that nobody asked for
   stalled,       // no answer for longer than the patience of the run
 };
-inline constexpr size_t failure_count = 7;
+inline constexpr size_t failure_count = 8;
 std::string_view name_of(Failure failure);
 
 class LoadCounts {
@@ -40,6 +41,8 @@ class LoadCounts {
     if (measuring_) bytes_ += bytes;
   }
   void failed(Failure failure, std::string_view detail);
+  // A TLS handshake is over. Counts always.
+  void shook_hands(bool resumed) { ++(resumed ? handshakes_resumed_ : handshakes_full_); }
 
   uint64_t requests() const { return requests_; }
   uint64_t bytes() const { return bytes_; }
@@ -48,7 +51,7 @@ class LoadCounts {
   HistogramCounts latency_ns() const;
   Duration latency_max() const { return latency_max_; }
 
-  // The members of a JSON object, without its braces: requests, bytes, failures, latency_us, histogram.
+  // The members of a JSON object, without its braces: requests, bytes, failures, handshakes, latency_us, histogram.
   std::string json_members() const;
 
  private:
@@ -57,6 +60,8 @@ class LoadCounts {
   uint64_t bytes_ = 0;
   Duration latency_max_{};
   std::array<uint64_t, failure_count> failures_{};
+  uint64_t handshakes_full_ = 0;
+  uint64_t handshakes_resumed_ = 0;
   std::string first_failure_;
   HistogramCells latency_ns_;
 };

@@ -7,7 +7,7 @@ namespace ringside::perf {
 HttpLoad::HttpLoad(Worker& worker, const Pattern& pattern, const HttpLoadOptions& options)
     : worker_(worker), options_(options), texts_(options.shape) {
   for (uint32_t count = 0; count < options.connections; ++count)
-    connections_.push_back(std::make_unique<HttpConnection>(worker, counts, pattern, *this));
+    connections_.push_back(std::make_unique<HttpConnection>(worker, counts, pattern, *this, options.tls));
 }
 
 void HttpLoad::start() {

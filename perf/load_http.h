@@ -14,6 +14,7 @@ struct HttpLoadOptions {
   Address target;
   uint32_t connections = 64;
   RequestShape shape;
+  ClientTls* tls = nullptr;  // null: none
 };
 
 class HttpLoad : public Load, public HttpConnectionUser {

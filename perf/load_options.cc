@@ -27,7 +27,7 @@ Address parse_address(const std::string& text) {
   throw CLI::ValidationError(text, "not an address such as 127.0.0.1:8080");
 }
 
-void add_services(CLI::App& app, std::vector<ServiceAddress>* services) {
+void add_services(CLI::App& app, std::vector<ServiceAddress>* services, TlsFiles* tls) {
   const auto add = [&](const char* flag, Service service, const char* help) {
     app.add_option_function<std::string>(
         flag,
@@ -38,9 +38,14 @@ void add_services(CLI::App& app, std::vector<ServiceAddress>* services) {
   };
   add("--backend-http", Service::http,
       "serve HTTP/1.1 at this address: /any/1024 answers 1024 bytes, /any/head the request");
+  add("--backend-https", Service::https, "the same over TLS");
+  add("--backend-h2", Service::h2, "the same in HTTP/2, by prior knowledge; and a gRPC method that answers with its message");
   add("--backend-echo", Service::echo, "send back what comes");
   add("--backend-source", Service::source, "send without end");
   add("--backend-sink", Service::sink, "receive without end");
+  app.add_option("--backend-certificate", tls->chain, "PEM, of --backend-https");
+  app.add_option("--backend-key", tls->key, "PEM");
+  app.add_option("--backend-client-ca", tls->client_ca, "PEM: clients must show a certificate that this one signed");
 }
 
 void add_duration(CLI::App& app, const char* flag, Duration* duration, const char* help) {
@@ -50,6 +55,20 @@ void add_duration(CLI::App& app, const char* flag, Duration* duration, const cha
 
 void add_ring(CLI::App& app, std::string* ring) {
   app.add_option("--ring", *ring, "auto, uring or epoll")->check(CLI::IsMember({"auto", "uring", "epoll"}));
+}
+
+void add_protocols(CLI::App& app, LoadOptions* options) {
+  static const std::map<std::string, Protocol> protocols = {{"h1", Protocol::h1}, {"h2", Protocol::h2}};
+  static const std::map<std::string, Resumption> resumptions = {{"never", Resumption::never}, {"always", Resumption::always}};
+  app.add_option("--protocol", options->protocol, "of http and http-idle: h1, or h2 by prior knowledge")
+      ->transform(CLI::CheckedTransformer(protocols));
+  app.add_option("--streams", options->h2.streams, "h2: requests at a time on each connection")->check(CLI::Range(1, 10000));
+  app.add_flag_callback("--grpc", [options] { options->h2.call = Call::grpc; }, "h2: unary calls instead of requests for the path");
+  app.add_flag("--tls", options->tls, "TLS 1.3 with X25519 and AES-128-GCM; the server's certificate is not verified");
+  app.add_option("--certificate", options->tls_files.chain, "PEM that the client shows");
+  app.add_option("--key", options->tls_files.key, "PEM");
+  app.add_option("--resume", options->resumption, "never, or always: each connection with a ticket of an earlier one")
+      ->transform(CLI::CheckedTransformer(resumptions));
 }
 
 void parse(CLI::App& app, int argc, char** argv) {
@@ -64,7 +83,7 @@ void parse(CLI::App& app, int argc, char** argv) {
 
 LoadOptions parse_load_options(int argc, char** argv) {
   LoadOptions options;
-  CLI::App app("Load generator for HTTP/1.1 and TCP. Prints one JSON object per line; the last one is the result.");
+  CLI::App app("Load generator for HTTP/1.1, HTTP/2, gRPC and TCP, with TLS or without. Prints one JSON object per line; the last one is the result.");
   static const std::map<std::string, Mode> modes = {
       {"http", Mode::http},           {"http-open", Mode::http_open}, {"http-churn", Mode::http_churn},
       {"http-idle", Mode::http_idle}, {"ping", Mode::ping},           {"bulk-down", Mode::bulk_down},
@@ -88,10 +107,11 @@ LoadOptions parse_load_options(int argc, char** argv) {
   app.add_option("--rate", options.rate_per_second, "requests per second of http-open")->check(CLI::PositiveNumber);
   app.add_option("--arrivals", options.arrivals, "schedule of http-open")->transform(CLI::CheckedTransformer(arrivals));
   app.add_option("--seed", options.seed, "of the schedule");
+  add_protocols(app, &options);
   add_duration(app, "--warm-up-ms", &options.warm_up, "load before the measured window");
   add_duration(app, "--duration-ms", &options.duration, "the measured window");
   add_duration(app, "--patience-ms", &options.patience, "a request that waits longer at the end is a failure");
-  add_services(app, &options.services);
+  add_services(app, &options.services, &options.backend_tls);
   add_ring(app, &options.ring);
   app.add_flag("--hold", options.hold, "wait for the line \"go [pid...]\" on standard input; measures those processes");
   parse(app, argc, argv);
@@ -102,10 +122,21 @@ LoadOptions parse_load_options(int argc, char** argv) {
 BackendOptions parse_backend_options(int argc, char** argv) {
   BackendOptions options;
   CLI::App app("The servers behind a proxy under load. Ends with standard input, or by a signal.");
-  add_services(app, &options.services);
+  add_services(app, &options.services, &options.backend_tls);
   add_ring(app, &options.ring);
   parse(app, argc, argv);
   return options;
+}
+
+bool open_services(Backend& backend, const std::vector<ServiceAddress>& services, const TlsFiles& tls, std::string* why) {
+  if (!tls.chain.empty()) {
+    TlsContextPtr context = make_server_tls(tls, why);
+    if (context == nullptr) return false;
+    backend.set_tls(std::move(context));
+  }
+  for (const ServiceAddress& service : services)
+    if (!backend.listen(service.service, service.address, why)) return false;
+  return true;
 }
 
 std::unique_ptr<Ring> make_ring(const std::string& name, BlockPools& pools, std::string* why) {

@@ -7,6 +7,7 @@
 
 #include "core/ring.h"
 #include "perf/backend.h"
+#include "perf/load_h2.h"
 #include "perf/load_http.h"
 
 namespace ringside::perf {
@@ -18,8 +19,15 @@ struct ServiceAddress {
 
 enum class Mode : uint8_t { http, http_open, http_churn, http_idle, ping, bulk_down, bulk_up };
 
+enum class Protocol : uint8_t { h1, h2 };
+
 struct LoadOptions {
   Mode mode = Mode::http;
+  Protocol protocol = Protocol::h1;  // of http and http-idle
+  H2LoadOptions h2;
+  bool tls = false;
+  TlsFiles tls_files;  // what the client shows
+  Resumption resumption = Resumption::never;
   std::string ring = "auto";
   HttpLoadOptions http;        // target and connections are those of every mode
   size_t message_bytes = 100;  // of a ping
@@ -30,17 +38,22 @@ struct LoadOptions {
   Duration duration = milliseconds(1600);
   Duration patience = seconds(2);
   std::vector<ServiceAddress> services;  // of the backend in the same thread
+  TlsFiles backend_tls;
   bool hold = false;                     // wait for a line "go [pid...]" on standard input before the load begins
 };
 
 struct BackendOptions {
   std::string ring = "auto";
   std::vector<ServiceAddress> services;
+  TlsFiles backend_tls;
 };
 
 // Print help or what is wrong, and exit.
 LoadOptions parse_load_options(int argc, char** argv);
 BackendOptions parse_backend_options(int argc, char** argv);
+
+// Makes the services of `backend`; false, and why, when one cannot be had.
+bool open_services(Backend& backend, const std::vector<ServiceAddress>& services, const TlsFiles& tls, std::string* why);
 
 // "auto": io_uring where it works. Null, and why, when the ring cannot be had.
 std::unique_ptr<Ring> make_ring(const std::string& name, BlockPools& pools, std::string* why);

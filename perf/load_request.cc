@@ -8,9 +8,13 @@
 namespace ringside::perf {
 namespace {
 
-std::string render(const RequestShape& shape, uint32_t index) {
+std::string path_at(const RequestShape& shape, uint32_t index) {
   std::string path = shape.path;
   if (const size_t at = path.find('#'); at != std::string::npos) path.replace(at, 1, fmt::format("{:04}", index));
+  return path;
+}
+
+std::string render(const RequestShape& shape, std::string_view path) {
   std::string text = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: ringside-load\r\nAccept: */*\r\n",
                                  shape.body_bytes > 0 ? "POST" : "GET", path, shape.host);
   if (shape.body_bytes > 0) text += fmt::format("Content-Type: text/plain\r\nContent-Length: {}\r\n", shape.body_bytes);
@@ -20,12 +24,18 @@ std::string render(const RequestShape& shape, uint32_t index) {
 
 }  // namespace
 
-RequestTexts::RequestTexts(const RequestShape& shape) : shape_(shape) {
+std::vector<std::string> paths_of(const RequestShape& shape) {
   const uint32_t count = shape.path_count > 0 ? shape.path_count : 1;
   uint32_t stride = count / 3 + 1;
   while (std::gcd(stride, count) != 1) ++stride;
+  std::vector<std::string> paths;
   for (uint32_t step = 0, index = 0; step < count; ++step, index = (index + stride) % count)
-    heads_.push_back(render(shape, index));
+    paths.push_back(path_at(shape, index));
+  return paths;
+}
+
+RequestTexts::RequestTexts(const RequestShape& shape) : shape_(shape) {
+  for (const std::string& path : paths_of(shape)) heads_.push_back(render(shape, path));
 }
 
 std::string_view RequestTexts::next() {

@@ -19,6 +19,9 @@ struct RequestShape {
   Reuse reuse = Reuse::keep_alive;
 };
 
+// The paths in the order in which they are asked for, see RequestTexts.
+std::vector<std::string> paths_of(const RequestShape& shape);
+
 // Heads in the order in which they are sent, round and round. With many paths the order is a permutation that leaves no two
 // neighbours beside each other, so that no table profits from the last look-up.
 class RequestTexts {

@@ -236,18 +236,17 @@ def wait_answering(port, path, program, timeout=30):
         time.sleep(0.0005)
 
 
-def ask(port, path, body=None, timeout=10, connection=None):
-    """(status, headers, body) of one request. A connection that is given stays open."""
-    opened = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+def ask(port, path, timeout=10):
+    """(status, headers, body) of one request on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        opened.request("POST" if body is not None else "GET", path, body=body, headers={"Host": "bench.test"})
-        answer = opened.getresponse()
+        connection.request("GET", path, headers={"Host": "bench.test"})
+        answer = connection.getresponse()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
     except http.client.HTTPException as error:
         raise OSError(f"no HTTP answer: {error!r}") from None
     finally:
-        if connection is None:
-            opened.close()
+        connection.close()
 
 
 # --- The machine ---------------------------------------------------------------------------------------------------------

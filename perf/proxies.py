@@ -1,5 +1,6 @@
 """The proxies that are compared, each configured as someone who knows it well would: one worker, keep-alive on both sides,
-the same three routes, one header added each way, a request id, x-forwarded-for, and no access log unless the scenario is about it.
+the same three routes, one header added each way, a request id, x-forwarded-for, and no access log unless the scenario is about it. With TLS:
+version 1.3, P-256, X25519, and no resumption unless the scenario is about it; the clients offer AES-128-GCM only.
 """
 
 import json
@@ -11,6 +12,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from certificates import BACKEND_NAME
+from kinds import KINDS
+
 REQUEST_HEADER = "x-bench-request"
 ANSWER_HEADER = "x-bench-answer"
 ROUTES = 1000          # of the scale configuration
@@ -18,21 +22,9 @@ CONNECTIONS_MAX = 12000
 STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
 
-@dataclass(frozen=True)
-class Ports:
-    listen: int
-    http: int
-    echo: int
-    source: int
-    sink: int
-
-    def upstream(self, kind):
-        return {"tcp-echo": self.echo, "tcp-source": self.source, "tcp-sink": self.sink}.get(kind, self.http)
-
-
 @dataclass
 class Setup:
-    """What a peer made of (kind, ports): how to start it, and its configuration for the record."""
+    """What a peer made of a kind: how to start it, and its configuration for the record."""
 
     command: list
     config: str
@@ -60,7 +52,7 @@ class Peer:
     def version(self):
         raise NotImplementedError
 
-    def setup(self, kind, ports, folder):
+    def setup(self, kind, ports, folder, certificates):
         raise NotImplementedError
 
     def supports(self, kind):
@@ -77,10 +69,37 @@ def socket_address(port):
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def cluster(name, port):
+def certificate_file(certificates, name):
+    return {"certificate_chain": {"filename": str(certificates.chain(name))}, "private_key": {"filename": str(certificates.key(name))}}
+
+
+def tls_socket(side, common, **fields):
+    parameters = {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3", "ecdh_curves": ["X25519"]}
+    return {"name": "envoy.transport_sockets.tls", "typed_config": {
+        "@type": f"{TYPE}.transport_sockets.tls.v3.{side}TlsContext", "common_tls_context": {"tls_params": parameters, **common}, **fields}}
+
+
+def downstream_tls(kind, certificates):
+    common = {"tls_certificates": [certificate_file(certificates, "proxy")], "alpn_protocols": ["http/1.1"]}
+    fields = {} if KINDS[kind].tickets else {"disable_stateless_session_resumption": True}
+    if KINDS[kind].mutual:
+        common["validation_context"] = {"trusted_ca": {"filename": str(certificates.authority)}}
+        fields["require_client_certificate"] = True
+    return tls_socket("Downstream", common, **fields)
+
+
+def upstream_tls(certificates):
+    name = {"san_type": "DNS", "matcher": {"exact": BACKEND_NAME}}
+    return tls_socket("Upstream", {
+        "tls_certificates": [certificate_file(certificates, "upstream")],
+        "validation_context": {"trusted_ca": {"filename": str(certificates.authority)}, "match_typed_subject_alt_names": [name]},
+    }, sni=BACKEND_NAME)
+
+
+def cluster(kind, name, port, certificates):
     # Envoy's default of 1,024 is a protection that this load is not about.
     limits = {"max_connections": 16384, "max_pending_requests": 16384, "max_requests": 16384, "max_retries": 16384}
-    return {
+    found = {
         "name": name, "type": "STATIC", "connect_timeout": "5s",
         "circuit_breakers": {"thresholds": [limits]},
         "load_assignment": {
@@ -88,6 +107,12 @@ def cluster(name, port):
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(port)}}]}],
         },
     }
+    if KINDS[kind].backend == "h2":
+        found["typed_extension_protocol_options"] = {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": f"{TYPE}.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http2_protocol_options": {}}}}
+    if KINDS[kind].mutual:
+        found["transport_socket"] = upstream_tls(certificates)
+    return found
 
 
 def header_option(name):
@@ -114,28 +139,30 @@ def http_manager(routes, log):
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
 
-def envoy_bootstrap(kind, ports, log):
-    if kind.startswith("tcp"):
-        clusters = [cluster("backend", ports.upstream(kind))]
+def envoy_bootstrap(kind, ports, log, certificates):
+    if KINDS[kind].clients == "tcp":
+        clusters = [cluster(kind, "backend", ports.upstream(kind), certificates)]
         network_filter = {"name": "envoy.filters.network.tcp_proxy", "typed_config": {
             "@type": f"{TYPE}.filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": "bench", "cluster": "backend"}}
-    elif kind == "scale":
-        clusters = [cluster(f"svc-{index:04}", ports.http) for index in range(ROUTES)]
+    elif KINDS[kind].many:
+        clusters = [cluster(kind, f"svc-{index:04}", ports.upstream(kind), certificates) for index in range(ROUTES)]
         network_filter = http_manager(
             [{"match": {"prefix": route_prefix(index)}, "route": {"cluster": f"svc-{index:04}"}} for index in range(ROUTES)], log)
     else:
-        clusters = [cluster("backend", ports.http)]
+        clusters = [cluster(kind, "backend", ports.upstream(kind), certificates)]
         network_filter = http_manager(
             [{"match": {"prefix": prefix}, "route": {"cluster": "backend"}} for prefix in ("/static/", "/api/", "/")], log)
-    listener = {"name": "bench", "address": socket_address(ports.listen), "enable_reuse_port": True,
-                "filter_chains": [{"filters": [network_filter]}]}
+    chain = {"filters": [network_filter]}
+    if KINDS[kind].tls:
+        chain["transport_socket"] = downstream_tls(kind, certificates)
+    listener = {"name": "bench", "address": socket_address(ports.listen), "enable_reuse_port": True, "filter_chains": [chain]}
     return {"node": {"id": "bench", "cluster": "bench"}, "static_resources": {"listeners": [listener], "clusters": clusters}}
 
 
-def write_bootstrap(kind, ports, folder, name):
-    log = folder / f"{name}.access.log" if kind == "http-log" else None
+def write_bootstrap(kind, ports, folder, certificates, name):
+    log = folder / f"{name}.access.log" if KINDS[kind].log else None
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(envoy_bootstrap(kind, ports, log), indent=1))
+    path.write_text(json.dumps(envoy_bootstrap(kind, ports, log, certificates), indent=1))
     return path, log
 
 
@@ -162,8 +189,8 @@ class Envoy(Peer):
         found = re.search(r"/(\d+\.\d+\.\d+)/\w+/(\w+)/(\w+)", first_line([self.binary, "--version"]))
         return f"Envoy {found[1]} {found[2]} {found[3]}" if found else first_line([self.binary, "--version"])
 
-    def setup(self, kind, ports, folder):
-        path, log = write_bootstrap(kind, ports, folder, self.name)
+    def setup(self, kind, ports, folder, certificates):
+        path, log = write_bootstrap(kind, ports, folder, certificates, self.name)
         command = [self.binary, "-c", path, "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
         return Setup(command, path.read_text(), log)
 
@@ -180,8 +207,8 @@ class Ringside(Peer):
         found = first_line([self.binary, "--version"]).split("version: ")[-1]
         return f"Ringside {found} on {'io_uring' if self.ring == 'uring' else self.ring}"
 
-    def setup(self, kind, ports, folder):
-        path, log = write_bootstrap(kind, ports, folder, self.name)
+    def setup(self, kind, ports, folder, certificates):
+        path, log = write_bootstrap(kind, ports, folder, certificates, self.name)
         command = [self.binary, "-c", path, "--concurrency", "1", "--ring", self.ring, "-l", "warning"]
         return Setup(command, path.read_text(), log)
 
@@ -198,46 +225,73 @@ class Haproxy(Peer):
     def version(self):
         return " ".join(first_line(["haproxy", "-v"]).split()[:3])
 
-    def setup(self, kind, ports, folder):
-        text = self._head(kind) + (self._tcp(kind, ports) if kind.startswith("tcp") else self._http(kind, ports, folder))
+    def setup(self, kind, ports, folder, certificates):
+        tcp = KINDS[kind].clients == "tcp"
+        text = self._head(kind) + (self._tcp(kind, ports) if tcp else self._http(kind, ports, folder, certificates))
         path = folder / "haproxy.cfg"
         path.write_text(text)
-        log = folder / "haproxy.access.log" if kind == "http-log" else None
+        log = folder / "haproxy.access.log" if KINDS[kind].log else None
         return Setup(["haproxy", "-db", "-f", path], text, log, log_is_stdout=log is not None)
 
     @staticmethod
     def _head(kind):
         # -db: one process in the foreground. Its two sockets per connection may be more than the limit of files allows; it then
         # asks for less instead of refusing to start.
-        log = "    log stdout format raw local0\n" if kind == "http-log" else ""
+        traits = KINDS[kind]
+        log = "    log stdout format raw local0\n" if traits.log else ""
         # The default of 16 KB is for small messages; a third to a half of the CPU time of large ones goes with these.
-        buffers = {"http-bodies": 32768, "tcp-source": 262144, "tcp-sink": 262144}
-        size = f"    tune.bufsize {buffers[kind]}\n    tune.pipesize 262144\n" if kind in buffers else ""
+        size = f"    tune.bufsize {traits.buffers}\n    tune.pipesize 262144\n" if traits.buffers else ""
+        # No session is kept that nobody may resume.
+        size += "    tune.ssl.cachesize 0\n" if traits.tls and not traits.tickets else ""
         # Tried beside each other: it halves the CPU time of large bodies, and changes nothing for small ones. "auto" never begins.
-        splice = "    option splice-request\n    option splice-response\n" if kind in buffers else ""
+        splice = "    option splice-request\n    option splice-response\n" if traits.buffers and not traits.tls else ""
         return (f"global\n    nbthread 1\n    maxconn {CONNECTIONS_MAX}\n    no strict-limits\n{log}{size}"
-                f"defaults\n{splice}    mode {'tcp' if kind.startswith('tcp') else 'http'}\n    timeout connect 5s\n    timeout client 600s\n"
-                "    timeout server 600s\n    timeout http-request 60s\n    timeout http-keep-alive 600s\n")
+                f"defaults\n{splice}    mode {'tcp' if traits.clients == 'tcp' else 'http'}\n    timeout connect 5s\n"
+                "    timeout client 600s\n    timeout server 600s\n    timeout http-request 60s\n    timeout http-keep-alive 600s\n")
 
     @staticmethod
     def _tcp(kind, ports):
         return (f"listen bench\n    bind 127.0.0.1:{ports.listen}\n    server backend 127.0.0.1:{ports.upstream(kind)}\n")
 
     @staticmethod
-    def _http(kind, ports, folder):
-        log = "    log global\n    option httplog\n" if kind == "http-log" else ""
+    def _bind(kind, ports, certificates):
+        traits = KINDS[kind]
+        words = [f"bind 127.0.0.1:{ports.listen}"]
+        if traits.clients == "h2":
+            words.append("proto h2")
+        if traits.tls:
+            words.append(f"ssl crt {certificates.both('proxy')} ssl-min-ver TLSv1.3 curves X25519 alpn http/1.1")
+            words += [] if traits.tickets else ["no-tls-tickets"]
+        if traits.mutual:
+            words.append(f"ca-file {certificates.authority} verify required")
+        return " ".join(words)
+
+    @staticmethod
+    def _server(kind, ports, certificates):
+        traits = KINDS[kind]
+        words = [f"server s1 127.0.0.1:{ports.upstream(kind)}"]
+        if traits.backend == "h2":
+            words.append("proto h2")
+        if traits.mutual:
+            words.append(f"ssl crt {certificates.both('upstream')} ca-file {certificates.authority} verify required "
+                         f"verifyhost {BACKEND_NAME} sni str({BACKEND_NAME}) ssl-min-ver TLSv1.3")
+        return " ".join(words)
+
+    def _http(self, kind, ports, folder, certificates):
+        log = "    log global\n    option httplog\n" if KINDS[kind].log else ""
+        server = self._server(kind, ports, certificates)
         text = ("    option http-keep-alive\n    http-reuse always\n"
-                f"frontend bench\n    bind 127.0.0.1:{ports.listen}\n{log}    option forwardfor\n"
+                f"frontend bench\n    {self._bind(kind, ports, certificates)}\n{log}    option forwardfor\n"
                 "    unique-id-format %[uuid()]\n    unique-id-header x-request-id\n"
                 f"    http-request set-header {REQUEST_HEADER} 1\n    http-response set-header {ANSWER_HEADER} 1\n")
-        if kind != "scale":
+        if not KINDS[kind].many:
             return text + ("    use_backend backend if { path_beg /static/ }\n    use_backend backend if { path_beg /api/ }\n"
-                           f"    default_backend backend\nbackend backend\n    server s1 127.0.0.1:{ports.http}\n")
+                           f"    default_backend backend\nbackend backend\n    {server}\n")
         names = [f"svc-{index:04}" for index in range(ROUTES)]
         routes = folder / "haproxy.map"
         routes.write_text("".join(f"{route_prefix(index)} {name}\n" for index, name in enumerate(names)))
         text += f"    use_backend %[path,map_beg({routes})]\n"
-        return text + "".join(f"backend {name}\n    server s1 127.0.0.1:{ports.http}\n" for name in names)
+        return text + "".join(f"backend {name}\n    {server}\n" for name in names)
 
 
 # --- nginx -------------------------------------------------------------------------------------------------------------------
@@ -258,13 +312,16 @@ class Nginx(Peer):
         return first_line([self._binary(), "-v"]).split(": ")[-1]
 
     def supports(self, kind):
-        if kind.startswith("tcp") and not Path(STREAM_MODULE).exists():
+        if KINDS[kind].clients == "tcp" and not Path(STREAM_MODULE).exists():
             return "nginx has no stream module: apt-get install libnginx-mod-stream"
+        if KINDS[kind].backend == "h2" and not KINDS[kind].grpc:
+            return "nginx speaks HTTP/2 to a backend in gRPC only"
         return None
 
-    def setup(self, kind, ports, folder):
-        log = folder / "nginx.access.log" if kind == "http-log" else None
-        body = self._stream(kind, ports) if kind.startswith("tcp") else self._http(kind, ports, folder, log)
+    def setup(self, kind, ports, folder, certificates):
+        log = folder / "nginx.access.log" if KINDS[kind].log else None
+        tcp = KINDS[kind].clients == "tcp"
+        body = self._stream(kind, ports) if tcp else self._http(kind, ports, folder, log, certificates)
         text = self._head(folder, kind) + body
         path = folder / "nginx.conf"
         path.write_text(text)
@@ -272,7 +329,7 @@ class Nginx(Peer):
 
     @staticmethod
     def _head(folder, kind):
-        module = f"load_module {STREAM_MODULE};\n" if kind.startswith("tcp") else ""
+        module = f"load_module {STREAM_MODULE};\n" if KINDS[kind].clients == "tcp" else ""
         user = "user root;\n" if os.geteuid() == 0 else ""  # its worker must reach our folder
         return (f"{module}{user}daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.error.log warn;\n"
                 f"events {{ worker_connections {CONNECTIONS_MAX + 2000}; }}\n")
@@ -288,28 +345,54 @@ class Nginx(Peer):
         return (f"  upstream {name} {{ server 127.0.0.1:{port}; keepalive {keepalive}; keepalive_requests 1000000000; "
                 "keepalive_timeout 600s; }\n")
 
-    def _http(self, kind, ports, folder, log):
+    @staticmethod
+    def _tls(kind, certificates):
+        """(of the server, towards the backend)"""
+        traits = KINDS[kind]
+        if not traits.tls:
+            return "", ""
+        server = (f"    ssl_certificate {certificates.chain('proxy')};\n    ssl_certificate_key {certificates.key('proxy')};\n"
+                  "    ssl_protocols TLSv1.3;\n    ssl_ecdh_curve X25519;\n"
+                  f"    ssl_session_cache off;\n    ssl_session_tickets {'on' if traits.tickets else 'off'};\n")
+        if not traits.mutual:
+            return server, ""
+        server += f"    ssl_client_certificate {certificates.authority};\n    ssl_verify_client on;\n"
+        return server, (
+            f"  proxy_ssl_certificate {certificates.chain('upstream')};\n  proxy_ssl_certificate_key {certificates.key('upstream')};\n"
+            f"  proxy_ssl_trusted_certificate {certificates.authority};\n  proxy_ssl_verify on;\n  proxy_ssl_name {BACKEND_NAME};\n"
+            "  proxy_ssl_server_name on;\n  proxy_ssl_protocols TLSv1.3;\n")
+
+    @staticmethod
+    def _headers(kind):
+        fields = (("X-Request-ID", "$request_id"), ("X-Forwarded-For", "$proxy_add_x_forwarded_for"), ("X-Forwarded-Proto", "$scheme"),
+                  (REQUEST_HEADER, "1"), ("Host", "$http_host"))
+        module = "grpc" if KINDS[kind].grpc else "proxy"
+        return "".join(f"  {module}_set_header {name} {value};\n" for name, value in fields)
+
+    def _http(self, kind, ports, folder, log, certificates):
+        traits = KINDS[kind]
         temporary = "".join(f"  {name}_temp_path {folder}/nginx.{name};\n"
                             for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         access = f"access_log {log} combined buffer=64k flush=1s;" if log else "access_log off;"
         # Large bodies: through one large buffer as they come, which for nginx is half the work of a queue of small ones.
-        buffers = ("  proxy_buffering off;\n  proxy_buffer_size 256k;\n  proxy_buffers 4 256k;\n" if kind == "http-bodies" else
+        buffers = ("  proxy_buffering off;\n  proxy_buffer_size 256k;\n  proxy_buffers 4 256k;\n" if traits.buffers else
                    "  proxy_buffer_size 16k;\n  proxy_buffers 16 64k;\n  proxy_busy_buffers_size 256k;\n")
+        tls, upstream_tls_text = self._tls(kind, certificates)
         text = (f"http {{\n  {access}\n{temporary}{buffers}"
                 "  keepalive_timeout 600s;\n  keepalive_requests 1000000000;\n  client_max_body_size 0;\n"
                 "  client_body_buffer_size 128k;\n  proxy_request_buffering off;\n  proxy_http_version 1.1;\n"
-                "  proxy_max_temp_file_size 0;\n"
-                '  proxy_set_header Connection "";\n  proxy_set_header Host $http_host;\n  proxy_set_header X-Request-ID $request_id;\n'
-                "  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n  proxy_set_header X-Forwarded-Proto $scheme;\n"
-                f"  proxy_set_header {REQUEST_HEADER} 1;\n  add_header {ANSWER_HEADER} 1 always;\n")
-        if kind == "scale":
+                f'  proxy_max_temp_file_size 0;\n  proxy_set_header Connection "";\n{self._headers(kind)}'
+                f"  add_header {ANSWER_HEADER} 1 always;\n{upstream_tls_text}")
+        if traits.many:
             text += "".join(self._upstream(f"svc-{index:04}", ports.http, 64) for index in range(ROUTES))
             locations = [(route_prefix(index), f"svc-{index:04}") for index in range(ROUTES)]
         else:
-            text += self._upstream("backend", ports.http, 512)
+            text += self._upstream("backend", ports.upstream(kind), 512)
             locations = [(prefix, "backend") for prefix in ("/static/", "/api/", "/")]
-        text += f"  server {{\n    listen 127.0.0.1:{ports.listen} reuseport backlog=4096;\n"
-        text += "".join(f"    location {prefix} {{ proxy_pass http://{name}; }}\n" for prefix, name in locations)
+        words = " ".join([f"127.0.0.1:{ports.listen}", *(["http2"] if traits.clients == "h2" else []), *(["ssl"] if traits.tls else [])])
+        text += f"  server {{\n    listen {words} reuseport backlog=4096;\n{tls}"
+        way = "grpc_pass grpc" if traits.grpc else "proxy_pass https" if traits.mutual else "proxy_pass http"
+        text += "".join(f"    location {prefix} {{ {way}://{name}; }}\n" for prefix, name in locations)
         return text + "  }\n}\n"
 
 
@@ -327,7 +410,7 @@ class Direct(Peer):
     def version(self):
         return "no proxy"
 
-    def setup(self, kind, ports, folder):
+    def setup(self, kind, ports, folder, certificates):
         return None
 
 

@@ -20,8 +20,7 @@ int main(int argc, char** argv) {
   Worker worker(0, *ring, pools);
   const perf::Pattern pattern;
   perf::Backend backend(worker, pattern);
-  for (const perf::ServiceAddress& service : options.services) {
-    if (backend.listen(service.service, service.address, &why)) continue;
+  if (!perf::open_services(backend, options.services, options.backend_tls, &why)) {
     fmt::print(stderr, "{}\n", why);
     return 1;
   }

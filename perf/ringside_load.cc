@@ -1,4 +1,4 @@
-// Load generator for HTTP/1.1 and TCP, with the backend in its own thread when asked for. `--help` lists the options.
+// Load generator for HTTP/1.1, HTTP/2, gRPC and TCP, with the backend in its own thread when asked for. `--help` lists the options.
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -32,7 +32,14 @@ void print_line(const std::string& line) {
   finish(1);
 }
 
+std::unique_ptr<Load> make_h2_load(Worker& worker, const Pattern& pattern, const LoadOptions& options) {
+  if (options.mode == Mode::http) return std::make_unique<ClosedH2Load>(worker, pattern, options.http, options.h2);
+  if (options.mode == Mode::http_idle) return std::make_unique<IdleH2Load>(worker, pattern, options.http, options.h2);
+  give_up("--protocol h2 goes with --mode http and http-idle");
+}
+
 std::unique_ptr<Load> make_load(Worker& worker, const Pattern& pattern, const LoadOptions& options) {
+  if (options.protocol == Protocol::h2) return make_h2_load(worker, pattern, options);
   const HttpLoadOptions& http = options.http;
   switch (options.mode) {
     case Mode::http: return std::make_unique<ClosedHttpLoad>(worker, pattern, http);
@@ -111,7 +118,16 @@ class Run {
   Duration elapsed_{};
 };
 
-[[noreturn]] void run(const LoadOptions& options) {
+std::unique_ptr<ClientTls> make_client_tls(const LoadOptions& options) {
+  if (!options.tls) return nullptr;
+  std::string why;
+  std::unique_ptr<ClientTls> tls =
+      ClientTls::make(options.tls_files, options.resumption, options.protocol == Protocol::h2 ? "h2" : "http/1.1", &why);
+  if (tls == nullptr) give_up(why);
+  return tls;
+}
+
+[[noreturn]] void run(LoadOptions options) {
   prctl(PR_SET_TIMERSLACK, 1UL);  // the schedule of an open loop is finer than the usual 50 us of slack
   std::string why;
   BlockPools pools;
@@ -120,8 +136,8 @@ class Run {
   Worker worker(0, *ring, pools);
   const Pattern pattern;
   Backend backend(worker, pattern);
-  for (const ServiceAddress& service : options.services)
-    if (!backend.listen(service.service, service.address, &why)) give_up(why);
+  if (!open_services(backend, options.services, options.backend_tls, &why)) give_up(why);
+  const std::unique_ptr<ClientTls> tls = make_client_tls(options);
 
   ControlLines control(worker);
   std::vector<pid_t> pids;
@@ -133,6 +149,7 @@ class Run {
     pids = read_pids(line);
   }
   Run run(worker, backend, options, std::move(pids));
+  options.http.tls = tls.get();
   const std::unique_ptr<Load> load = make_load(worker, pattern, options);
   run.open(*load);
   if (options.mode == Mode::http_idle) {

@@ -10,7 +10,7 @@ PEERS = ("envoy", "haproxy", "nginx")  # those that we are compared with
 class Scenario:
     name: str
     title: str
-    kind: str                 # of configuration, see proxies.py
+    kind: str                 # of configuration, see kinds.py
     load: tuple = ()          # arguments of ringside-load
     unit: str = "request"     # or MB: what CPU time is divided by
     shape: str = "window"     # how it is measured: window, idle, start
@@ -35,6 +35,10 @@ def ping(name, size):
                     ("--mode", "ping", "--message", str(size)), direct=True, service="echo")
 
 
+def h2_load(streams, *more):
+    return ("--protocol", "h2", "--streams", str(streams), *(more or SMALL))
+
+
 SCENARIOS = (
     Scenario("http1-small", "keep-alive GETs of 1 KB, 64 connections", "http", SMALL, direct=True, limit=True),
     Scenario("http1-small-256c", "the same over 256 connections", "http", SMALL, connections=256, direct=True, limit=True),
@@ -56,8 +60,26 @@ SCENARIOS = (
              direct=True),
     open_loop(5000),
     open_loop(10000),
+    Scenario("h2-h2-small", "HTTP/2 both ways, GETs of 1 KB, 10 connections with 50 streams", "h2-h2", h2_load(50), connections=10,
+             direct=True, service="h2"),
+    Scenario("h2-h1-small", "HTTP/2 from the clients, HTTP/1 to the backend", "h2-h1", h2_load(50), connections=10),
+    Scenario("h2-h2-1x100", "HTTP/2 both ways, one connection with 100 streams", "h2-h2", h2_load(100), connections=1, direct=True,
+             service="h2"),
+    Scenario("grpc-unary", "gRPC, calls with 32 bytes, 10 connections with 50 streams", "grpc", h2_load(50, "--grpc"), connections=10,
+             direct=True, service="h2"),
+    Scenario("tls-h1-small", "GETs of 1 KB over TLS, 64 connections", "tls-h1", ("--tls",) + SMALL),
+    Scenario("tls-resp-1m", "responses of 1 MB over TLS, 16 connections", "tls-bodies", ("--tls", "--path", "/api/items/1048576"),
+             unit="MB", connections=16),
+    Scenario("tls-handshake", "a full handshake for each GET, 32 at a time", "tls-h1", ("--tls", "--mode", "http-churn") + SMALL,
+             connections=32),
+    Scenario("tls-resume", "a resumed handshake for each GET, 32 at a time", "tls-resume",
+             ("--tls", "--resume", "always", "--mode", "http-churn") + SMALL, connections=32),
+    Scenario("mtls-both-h1", "GETs of 1 KB, certificates on all four sides, 64 connections", "mtls-h1", ("--tls",) + SMALL),
     Scenario("idle-10k", "10,000 idle connections that have had a request each", "http", ("--mode", "http-idle") + SMALL, shape="idle",
              connections=10000),
+    Scenario("idle-h2-10k", "the same with HTTP/2", "h2-h1", ("--mode", "http-idle") + h2_load(1), shape="idle", connections=10000),
+    Scenario("idle-tls-2k", "2,000 idle TLS connections that have had a request each", "tls-h1", ("--tls", "--mode", "http-idle") + SMALL,
+             shape="idle", connections=2000),
     Scenario("start", "start-up: memory, time to the first answer", "http", shape="start"),
     Scenario("start-1000", "start-up with 1,000 routes and clusters", "scale", shape="start"),
 )
@@ -100,10 +122,26 @@ TARGETS = (
     *at_least(1.3, "tcp-bulk-down", "envoy"),
     *at_least(1.3, "tcp-bulk-up", "envoy"),
     *at_least(1.1, "h1-newconn", "nginx"),
+    *at_least(3.0, "h2-h2-small", "envoy"),
+    *at_least(1.5, "h2-h2-small", "haproxy"),
+    *at_least(3.0, "h2-h1-small", "envoy"),
+    *at_least(1.5, "h2-h1-small", "haproxy"),
+    *at_least(2.2, "h2-h2-1x100", "envoy"),
+    *at_least(3.0, "grpc-unary", "envoy"),
+    *at_least(1.8, "grpc-unary", "haproxy"),
+    *at_least(2.7, "tls-h1-small", "envoy"),
+    *at_least(1.1, "tls-h1-small", "nginx"),
+    *at_least(1.1, "tls-resp-1m", "haproxy"),
+    *at_least(1.05, "tls-handshake", "nginx"),
+    *at_least(1.0, "tls-resume", "best"),
+    *at_least(2.5, "mtls-both-h1", "envoy"),
+    *at_least(1.1, "mtls-both-h1", "nginx"),
     *latency_targets("openloop-5k"),
     *latency_targets("openloop-10k"),
     Target("start", "rss_mb", "", "<=", 8.0),
     Target("idle-10k", "idle_bytes", "", "<=", 512.0),
+    Target("idle-h2-10k", "idle_bytes", "", "<=", 3072.0),
+    Target("idle-tls-2k", "idle_bytes", "", "<=", 12288.0),
     Target("start-1000", "rss_mb", "", "<=", 15.0),
     Target("start-1000", "ready_ms", "", "<=", 100.0),
 )

@@ -1,16 +1,19 @@
 """One trial: a peer, a scenario, a fresh start. Returns a dict of plain numbers, or raises TrialError."""
 
-import http.client
 import json
 import socket
+import ssl
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import measure
+from askers import H1Asker, H2Asker, tls_client
+from certificates import BACKEND_NAME, Certificates
+from kinds import KINDS, SAMPLE_PORTS, Ports
 from measure import LineReader, Program, TrialError, ask
-from proxies import ANSWER_HEADER, REQUEST_HEADER, ROUTES, Ports, route_prefix
+from proxies import ANSWER_HEADER, REQUEST_HEADER, ROUTES, route_prefix
 
 # Of the window: so long proxy or generator may wait for a core on which something else runs.
 DISTURBED = 0.1
@@ -27,6 +30,7 @@ class Bench:
     warm_up_ms: float
     duration_ms: float
     idle_connections: int
+    certificates: Certificates
 
     def tool(self, name):
         return self.tools / name
@@ -40,31 +44,56 @@ def expect(condition, what):
         raise TrialError(f"not a fair trial: {what}")
 
 
-def verify_http(port, backend_port, paths, upload_path=None):
+def open_asker(scenario, port, certificates):
+    kind = KINDS[scenario.kind]
+    wrap = tls_client(certificates, client="client" if kind.mutual else None) if kind.tls else None
+    return H2Asker(port, wrap) if kind.clients == "h2" else H1Asker(port, wrap)
+
+
+def verify_http(asker, backend_port, paths, upload_path=None):
     """200, the backend's bytes, the header that we asked for, the headers that the backend must see, keep-alive."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        for path in paths:
-            status, headers, body = ask(port, path, connection=connection)
-            expect(status == 200, f"{path} answers {status}")
-            expect(headers.get(ANSWER_HEADER) == "1", f"{path} has no header {ANSWER_HEADER}")
-            expect(body == ask(backend_port, path)[2], f"{path} has another body than the backend sent")
-            expect(headers.get("connection", "").lower() != "close", f"{path} closes the connection")
-        local_port = connection.sock.getsockname()[1]
-        if upload_path:
-            upload = ask(backend_port, "/any/1000")[2]  # the backend checks that it gets its own bytes
-            expect(ask(port, upload_path, body=upload, connection=connection)[0] == 200, "a POST fails")
-        seen = [ask(port, paths[0].rsplit("/", 1)[0] + "/head", connection=connection)[2].decode().lower() for _ in range(2)]
-        expect(connection.sock is not None and connection.sock.getsockname()[1] == local_port, "the connection was not kept")
-    finally:
-        connection.close()
+    for path in paths:
+        status, headers, body = asker.ask(path)
+        expect(status == 200, f"{path} answers {status}")
+        expect(headers.get(ANSWER_HEADER) == "1", f"{path} has no header {ANSWER_HEADER}")
+        expect(body == ask(backend_port, path)[2], f"{path} has another body than the backend sent")
+        expect(headers.get("connection", "").lower() != "close", f"{path} closes the connection")
+    if upload_path:
+        upload = ask(backend_port, "/any/1000")[2]  # the backend checks that it gets its own bytes
+        expect(asker.ask(upload_path, upload)[0] == 200, "a POST fails")
+    seen = [asker.ask(paths[0].rsplit("/", 1)[0] + "/head")[2].decode().lower() for _ in range(2)]
+    expect(asker.kept(), "the connection was not kept")
     for text in seen:
         expect(f"{REQUEST_HEADER}: 1" in text, f"the backend does not see {REQUEST_HEADER}")
         expect("x-forwarded-for: " in text, "the backend does not see x-forwarded-for")
-        expect("host: bench.test" in text, "the backend does not see the host")
+        expect("host: bench.test" in text or ":authority: bench.test" in text, "the backend does not see the host")
         expect("x-request-id: " in text, "the backend does not see x-request-id")
     ids = [text.split("x-request-id: ")[1].split("\r\n")[0] for text in seen]
     expect(len(ids[0]) >= 16 and ids[0] != ids[1], f"request ids are not unique: {ids}")
+
+
+def verify_grpc(asker, backend_port):
+    call = b"\0\0\0\0\x20" + ask(backend_port, "/any/32")[2]
+    fields = (("content-type", "application/grpc"), ("te", "trailers"))
+    status, headers, body, trailers = asker.exchange("/bench.Echo/Unary", call, fields)
+    expect(status == 200 and body == call, f"a call answers {status} with {len(body)} bytes")
+    expect(headers.get("content-type") == "application/grpc", "a call has another content type")
+    expect(trailers.get("grpc-status") == "0", f"a call has the trailers {trailers}")
+
+
+def verify_certificates(listen, backend_port, certificates):
+    """Neither proxy nor backend lets in who shows no certificate."""
+    for port, name in ((listen, "proxy"), (backend_port, "backend")):
+        wrap = tls_client(certificates, *([BACKEND_NAME] if name == "backend" else []))
+        try:  # with TLS 1.3 the client learns of it when it reads
+            with socket.create_connection(("127.0.0.1", port), 5) as plain, wrap(plain) as over:
+                over.sendall(b"GET / HTTP/1.1\r\nHost: bench.test\r\n\r\n")
+                got = over.recv(100)
+        except ssl.SSLError:
+            continue
+        except ConnectionError:
+            continue
+        expect(not got.startswith(b"HTTP/1.1 200"), f"the {name} lets clients in without a certificate")
 
 
 def verify_tcp(kind, port, backend_port):
@@ -91,30 +120,54 @@ def verify_tcp(kind, port, backend_port):
         socket.create_connection(("127.0.0.1", port), 5).close()
 
 
-def verify(scenario, ports, listen):
+def paths_to_verify(scenario):
     if scenario.shape == "idle":  # only what the load itself does: buffers for large bodies would stay
-        verify_http(listen, ports.http, ["/api/items/1024"])
-    elif scenario.kind.startswith("tcp"):
-        verify_tcp(scenario.kind, listen, ports.upstream(scenario.kind))
-    elif scenario.kind == "scale":
-        verify_http(listen, ports.http, [f"{route_prefix(index)}items/1024" for index in (0, 1, ROUTES // 2, ROUTES - 1)])
-    else:
-        paths = ["/api/items/1024", "/static/a/1024", "/other/1024", "/api/items/65536", "/api/items/1048576"]
-        verify_http(listen, ports.http, paths, upload_path="/api/upload/16")
+        return ["/api/items/1024"]
+    if KINDS[scenario.kind].many:
+        return [f"{route_prefix(index)}items/1024" for index in (0, 1, ROUTES // 2, ROUTES - 1)]
+    return ["/api/items/1024", "/static/a/1024", "/other/1024", "/api/items/65536", "/api/items/1048576"]
+
+
+def verify(bench, scenario, ports):
+    kind = KINDS[scenario.kind]
+    if kind.clients == "tcp":
+        return verify_tcp(scenario.kind, ports.listen, ports.upstream(scenario.kind))
+    asker = open_asker(scenario, ports.listen, bench.certificates)
+    try:
+        uploads = not kind.many and scenario.shape != "idle"
+        verify_http(asker, ports.http, paths_to_verify(scenario), "/api/upload/16" if uploads else None)
+        if kind.grpc:
+            verify_grpc(asker, ports.http)
+    finally:
+        asker.close()
+    if kind.mutual:
+        verify_certificates(ports.listen, ports.https, bench.certificates)
 
 
 # --- Trials ------------------------------------------------------------------------------------------------------------------
 
 
 def new_ports():
-    return Ports(*measure.free_ports(5))
+    return Ports(*measure.free_ports(7))
+
+
+def backend_options(bench, kind, ports):
+    options = []
+    for service in ("http", "echo", "source", "sink", "h2"):
+        options += [f"--backend-{service}", f"127.0.0.1:{getattr(ports, service)}"]
+    if not KINDS[kind].mutual:
+        return options
+    found = bench.certificates
+    return options + ["--backend-https", f"127.0.0.1:{ports.https}", "--backend-certificate", found.chain("backend"), "--backend-key",
+                      found.key("backend"), "--backend-client-ca", found.authority]
 
 
 def load_program(bench, scenario, ports, listen, connections):
+    kind, found = KINDS[scenario.kind], bench.certificates
+    shown = ["--certificate", found.chain("client"), "--key", found.key("client")] if kind.mutual else []
     command = [bench.tool("ringside-load"), "--hold", "--target", f"127.0.0.1:{listen}", "--connections", connections,
-               "--warm-up-ms", bench.warm_up_ms, "--duration-ms", bench.duration_ms * scenario.stretch, *scenario.load]
-    for service in ("http", "echo", "source", "sink"):
-        command += [f"--backend-{service}", f"127.0.0.1:{getattr(ports, service)}"]
+               "--warm-up-ms", bench.warm_up_ms, "--duration-ms", bench.duration_ms * scenario.stretch, *scenario.load,
+               *shown, *backend_options(bench, scenario.kind, ports)]
     return Program(command, bench.load_core, bench.folder, "load", stdin=True, stdout=subprocess.PIPE)
 
 
@@ -131,13 +184,13 @@ def run_window(bench, scenario, peer):
     ports = new_ports()
     if peer.name == "direct":
         return run_direct(bench, scenario, ports)
-    setup = peer.setup(scenario.kind, ports, bench.folder)
+    setup = peer.setup(scenario.kind, ports, bench.folder, bench.certificates)
     with load_program(bench, scenario, ports, ports.listen, scenario.connections) as load:
         reader = LineReader(load.process.stdout)
         expect_event(reader.next(10), "listening")
         with proxy_program(bench, peer, setup) as proxy:
             measure.wait_listening(ports.listen, proxy)
-            verify(scenario, ports, ports.listen)
+            verify(bench, scenario, ports)
             pids = proxy.pids(peer.processes)
             say_go(load, pids)
             result = read_result(reader, bench, scenario)
@@ -167,10 +220,19 @@ def read_result(reader, bench, scenario):
     expect_event(result, "result")
     if result["failures"] or result["backend_bad_messages"]:
         raise TrialError(f"{result['failures']} failures, {result['backend_bad_messages']} at the backend: {result['first_failure']}")
+    check_handshakes(result["handshakes"], scenario)
     if not result["bytes"]:
         used = {who: result[who]["cpu_ns"] / 1e6 for who in ("proxy", "generator")}
         raise TrialError(f"not one byte moved; CPU in the window: proxy {used['proxy']:.1f} ms, generator {used['generator']:.1f} ms")
     return result
+
+
+def check_handshakes(handshakes, scenario):
+    """Full ones where no session may be resumed; where each one must be, full ones until each connection has had a ticket."""
+    if not KINDS[scenario.kind].tickets:
+        expect(not handshakes["resumed"], f"{handshakes['resumed']} sessions were resumed")
+    else:
+        expect(handshakes["full"] <= 4 * scenario.connections, f"{handshakes['full']} handshakes were full, {handshakes['resumed']} resumed")
 
 
 def check_log(log, result):
@@ -202,14 +264,14 @@ def digest(result, scenario):
 
 
 def run_idle(bench, scenario, peer):
-    ports, connections = new_ports(), bench.idle_connections
-    setup = peer.setup(scenario.kind, ports, bench.folder)
+    ports, connections = new_ports(), min(scenario.connections, bench.idle_connections)
+    setup = peer.setup(scenario.kind, ports, bench.folder, bench.certificates)
     with load_program(bench, scenario, ports, ports.listen, connections) as load:
         reader = LineReader(load.process.stdout)
         expect_event(reader.next(10), "listening")
         with proxy_program(bench, peer, setup) as proxy:
             measure.wait_listening(ports.listen, proxy)
-            verify(scenario, ports, ports.listen)
+            verify(bench, scenario, ports)
             before = measure.settled_rss_bytes(proxy.pids(peer.processes))
             say_go(load)
             expect_event(reader.next(60), "idle")
@@ -231,7 +293,7 @@ def read_idle_end(reader):
 
 def run_start(bench, scenario, peer):
     ports = new_ports()
-    setup = peer.setup(scenario.kind, ports, bench.folder)
+    setup = peer.setup(scenario.kind, ports, bench.folder, bench.certificates)
     path = f"{route_prefix(ROUTES - 1)}items/1024" if scenario.kind == "scale" else "/api/items/1024"
     command = [bench.tool("ringside-backend"), "--backend-http", f"127.0.0.1:{ports.http}"]
     with Program(command, bench.load_core, bench.folder, "backend", stdin=True, stdout=subprocess.PIPE) as backend:
@@ -239,7 +301,7 @@ def run_start(bench, scenario, peer):
         with proxy_program(bench, peer, setup) as proxy:
             ready = measure.wait_answering(ports.listen, path, proxy)
             rss = measure.settled_rss_bytes(proxy.pids(peer.processes))
-            verify(scenario, ports, ports.listen)
+            verify(bench, scenario, ports)
     return {"ready_ms": ready * 1e3, "rss_mb": rss / 1e6}
 
 
@@ -270,17 +332,17 @@ def run_trial(bench, scenario, peer_name, peers):
     return trial | {"trial_seconds": time.monotonic() - begin}
 
 
-def configurations(scenarios, peers):
+def configurations(scenarios, peers, certificates):
     """{kind: {peer: text}} with sample ports, for the record."""
     found = {}
     for kind in dict.fromkeys(scenario.kind for scenario in scenarios):
         with measure.scratch_folder() as folder:
             for name, peer in peers.items():
-                setup = peer.setup(kind, Ports(10000, 10001, 10002, 10003, 10004), folder)
+                setup = None if peer.supports(kind) else peer.setup(kind, SAMPLE_PORTS, folder, certificates)
                 if setup is None:
                     continue
                 command = " ".join(Path(str(word)).name if "/" in str(word) else str(word) for word in setup.command)
-                text = setup.config.replace(str(folder), "DIR")
+                text = setup.config.replace(str(folder), "DIR").replace(str(certificates.folder), "CERTIFICATES")
                 found.setdefault(kind, {})[name] = f"# {command}\n{shorten(text)}"
     return found
 

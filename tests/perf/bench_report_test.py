@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import time
 from html.parser import HTMLParser
@@ -11,6 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "perf"))
 
+import certificates  # noqa: E402
+import kinds  # noqa: E402
 import measure  # noqa: E402
 import plots  # noqa: E402
 import proxies  # noqa: E402
@@ -140,15 +143,46 @@ def test_scenarios_by_name():
 
 
 def test_every_kind_has_a_configuration(tmp_path):
-    ports = proxies.Ports(*measure.free_ports(5))
+    ports = kinds.Ports(*measure.free_ports(7))
+    keys = certificates.Certificates(tmp_path / "keys")
     for kind in dict.fromkeys(s.kind for s in scenarios.SCENARIOS):
-        bootstrap = proxies.envoy_bootstrap(kind, ports, tmp_path / "log")
+        bootstrap = proxies.envoy_bootstrap(kind, ports, tmp_path / "log", keys)
         clusters = bootstrap["static_resources"]["clusters"]
         assert len(clusters) == (proxies.ROUTES if kind == "scale" else 1)
         assert json.dumps(ports.upstream(kind)) in json.dumps(clusters[0])
+        assert ("typed_extension_protocol_options" in clusters[0]) == (kinds.KINDS[kind].backend == "h2")
+        assert ("transport_socket" in clusters[0]) == kinds.KINDS[kind].mutual
+        assert ("transport_socket" in bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]) == kinds.KINDS[kind].tls
         for peer in (proxies.Haproxy(), proxies.Nginx()):
-            setup = peer.setup(kind, ports, tmp_path)
+            setup = peer.setup(kind, ports, tmp_path, keys)
             assert f":{ports.listen}" in setup.config and f":{ports.upstream(kind)}" in setup.config
+            assert (str(keys.folder) in setup.config) == kinds.KINDS[kind].tls
+    assert {scenario.kind for scenario in scenarios.SCENARIOS} == set(kinds.KINDS)
+
+
+def test_certificates_are_for_their_names(tmp_path):
+    keys = certificates.Certificates(tmp_path).make()
+
+    def openssl(*words):
+        return subprocess.run(["openssl", *map(str, words)], capture_output=True, text=True)
+
+    for name, purpose, host in (("proxy", "sslserver", "bench.test"), ("backend", "sslserver", "backend.test"),
+                                ("client", "sslclient", "client.test"), ("upstream", "sslclient", "proxy.test")):
+        check = ("verify", "-CAfile", keys.authority, "-purpose", purpose, "-verify_hostname")
+        assert openssl(*check, host, keys.chain(name)).returncode == 0
+        assert openssl(*check, "other.test", keys.chain(name)).returncode != 0
+        assert "prime256v1" in openssl("x509", "-in", keys.both(name), "-noout", "-text").stdout
+    assert openssl("verify", "-CAfile", keys.authority, "-purpose", "sslserver", keys.chain("client")).returncode != 0
+
+
+def test_handshakes_must_be_of_the_kind_that_is_measured():
+    full, resumed = (scenarios.by_name(name)[0] for name in ("tls-handshake", "tls-resume"))
+    trials.check_handshakes({"full": 900, "resumed": 0}, full)
+    with pytest.raises(measure.TrialError, match="1 sessions were resumed"):
+        trials.check_handshakes({"full": 900, "resumed": 1}, full)
+    trials.check_handshakes({"full": 40, "resumed": 900}, resumed)
+    with pytest.raises(measure.TrialError, match="900 handshakes were full"):
+        trials.check_handshakes({"full": 900, "resumed": 40}, resumed)
 
 
 def test_a_program_ends_with_its_block(tmp_path):
