@@ -214,7 +214,9 @@ std::string_view Backend::answer_frame(uint64_t body_bytes) {
   const int64_t second = worker_.ring().wall_now().time_since_epoch() / seconds(1);
   if (second != frame_second_ || body_bytes != frame_body_bytes_) {
     H2BlockText block;
-    block.add(H2Static::status_200).add(H2StaticName::date, http_date(second)).add(H2StaticName::server, "ringside-backend");
+    block.add(H2Static::status_200)
+        .add(H2StaticName::date, http_date(second))
+        .add(H2StaticName::server, "ringside-backend");
     block.add(H2StaticName::content_type, "text/plain").add(H2StaticName::cache_control, "no-store");
     block.add(H2StaticName::content_length, fmt::to_string(body_bytes));
     frame_ = headers_frame(block, body_bytes > 0 ? 0 : h2::end_stream);

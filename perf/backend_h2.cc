@@ -82,11 +82,13 @@ class H2Session final : public ServerSession, private H2Endpoint {
     Request* request = requests_.find(stream_id);
     if (request == nullptr) return true;  // of a stream that was reset
     const uint64_t prefix_bytes = request->is_grpc ? grpc_prefix.size() : 0;
-    const auto skipped = static_cast<size_t>(std::min<uint64_t>(piece.size(), prefix_bytes - std::min(prefix_bytes, request->body_bytes)));
+    const auto skipped = static_cast<size_t>(
+        std::min<uint64_t>(piece.size(), prefix_bytes - std::min(prefix_bytes, request->body_bytes)));
     request->body_bytes += skipped;
     piece.remove_prefix(skipped);
     if (!piece.empty()) {
-      request->body_matches = request->body_matches && backend_.pattern().matches(request->body_bytes - prefix_bytes, piece);
+      request->body_matches =
+          request->body_matches && backend_.pattern().matches(request->body_bytes - prefix_bytes, piece);
       request->body_bytes += piece.size();
     }
     if (end == H2End::yes) answer(stream_id, *request);
@@ -128,6 +130,8 @@ class H2Session final : public ServerSession, private H2Endpoint {
 
 }  // namespace
 
-void open_h2_session(Backend& backend, std::unique_ptr<Transport> transport) { (new H2Session(backend, std::move(transport)))->start(); }
+void open_h2_session(Backend& backend, std::unique_ptr<Transport> transport) {
+  (new H2Session(backend, std::move(transport)))->start();
+}
 
 }  // namespace ringside::perf

@@ -11,7 +11,8 @@ namespace ringside::perf {
 // One accepted connection; deletes itself when it is closed.
 class ServerSession : protected TransportUser, private Retired {
  public:
-  ServerSession(Backend& backend, std::unique_ptr<Transport> transport) : backend_(backend), transport_(std::move(transport)) {}
+  ServerSession(Backend& backend, std::unique_ptr<Transport> transport)
+      : backend_(backend), transport_(std::move(transport)) {}
   void start() {
     transport_->start(*this, window_bytes);
     started();

@@ -42,8 +42,8 @@ std::string LoadCounts::json_members() const {
                  failures());
   for (size_t at = 0; at < failure_count; ++at)
     fmt::format_to(to, "{}\"{}\":{}", at > 0 ? "," : "", name_of(static_cast<Failure>(at)), failures_[at]);
-  fmt::format_to(to, "}},\"first_failure\":{},\"handshakes\":{{\"full\":{},\"resumed\":{}}}", json_string(first_failure_),
-                 handshakes_full_, handshakes_resumed_);
+  fmt::format_to(to, "}},\"first_failure\":{},\"handshakes\":{{\"full\":{},\"resumed\":{}}}",
+                 json_string(first_failure_), handshakes_full_, handshakes_resumed_);
   if (requests_ == 0) return fmt::to_string(out);
 
   constexpr std::array<double, 6> wanted = {0.5, 0.9, 0.95, 0.99, 0.999, 0.9999};

@@ -8,7 +8,8 @@ H2Load::H2Load(Worker& worker, const Pattern& pattern, const HttpLoadOptions& ht
   if (options.call == Call::grpc)
     frames_.push_back(request_frame(http.shape, grpc_path, scheme, Call::grpc));
   else
-    for (const std::string& path : paths_of(http.shape)) frames_.push_back(request_frame(http.shape, path, scheme, Call::plain));
+    for (const std::string& path : paths_of(http.shape))
+      frames_.push_back(request_frame(http.shape, path, scheme, Call::plain));
   for (uint32_t count = 0; count < http.connections; ++count) {
     connections_.push_back(std::make_unique<H2Connection>(worker, counts, pattern, *this, http.tls));
     connections_.back()->expect_answers(http_.shape, options.call);

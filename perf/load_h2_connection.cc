@@ -18,7 +18,9 @@ class AnswerFields final : public HpackUser {
     if (name == ":status") read(value, &status);
     if (name == "grpc-status") read(value, &grpc_status);
   }
-  static void read(std::string_view text, int* number) { std::from_chars(text.data(), text.data() + text.size(), *number); }
+  static void read(std::string_view text, int* number) {
+    std::from_chars(text.data(), text.data() + text.size(), *number);
+  }
 };
 
 }  // namespace
@@ -70,7 +72,8 @@ bool H2Connection::on_headers(uint32_t stream_id, std::string_view block, H2End 
   if (answer == nullptr) return give_up(Failure::bad_message, "HEADERS on a stream that is not ours");
   if (decoder_ == nullptr) decoder_ = std::make_unique<HpackDecoder>();
   AnswerFields fields;
-  if (!decoder_->decode(block, HpackDecoder::Last::yes, fields)) return give_up(Failure::bad_message, "a broken header block");
+  if (!decoder_->decode(block, HpackDecoder::Last::yes, fields))
+    return give_up(Failure::bad_message, "a broken header block");
   if (!answer->has_head) {
     if (fields.status != 200) return give_up(Failure::bad_status, fmt::format("status {}", fields.status));
     answer->has_head = true;
@@ -86,7 +89,8 @@ bool H2Connection::on_headers(uint32_t stream_id, std::string_view block, H2End 
 bool H2Connection::on_body(uint32_t stream_id, std::string_view piece, H2End end) {
   Answer* answer = streams_.find(stream_id);
   if (answer == nullptr || !answer->has_head) return give_up(Failure::bad_message, "DATA without a head");
-  if (!body_is_right(answer->body_bytes, piece)) return give_up(Failure::bad_body, "not the bytes that the backend sent");
+  if (!body_is_right(answer->body_bytes, piece))
+    return give_up(Failure::bad_body, "not the bytes that the backend sent");
   answer->body_bytes += piece.size();
   if (end == H2End::no) return true;
   if (call_ == Call::grpc) return give_up(Failure::bad_message, "no trailers");

@@ -22,9 +22,10 @@ void H2Endpoint::greet(std::string_view preface, uint32_t streams_max) {
   peer_streams_max_ = std::numeric_limits<uint32_t>::max();
   greeted_ = false;
   if (!preface.empty()) write(Slice::of_static(preface));
-  const std::array<std::pair<H2Setting, uint32_t>, 3> settings = {{{H2Setting::enable_push, 0},
-                                                                   {H2Setting::max_concurrent_streams, streams_max},
-                                                                   {H2Setting::initial_window_size, h2_stream_window_bytes}}};
+  const std::array<std::pair<H2Setting, uint32_t>, 3> settings = {
+      {{H2Setting::enable_push, 0},
+       {H2Setting::max_concurrent_streams, streams_max},
+       {H2Setting::initial_window_size, h2_stream_window_bytes}}};
   char payload[6 * settings.size()];
   char* end = payload;
   // A server must not speak of push; the first one is the client's.
@@ -32,7 +33,8 @@ void H2Endpoint::greet(std::string_view preface, uint32_t streams_max) {
     end = h2::put_u32(h2::put_u16(end, static_cast<uint32_t>(settings[at].first)), settings[at].second);
   const auto size = static_cast<uint32_t>(end - payload);
   write_small({.length = size, .type = H2FrameType::settings}, {payload, size});
-  write_u32({.length = 4, .type = H2FrameType::window_update}, h2_connection_window_bytes - static_cast<uint32_t>(window_bytes_default));
+  write_u32({.length = 4, .type = H2FrameType::window_update},
+            h2_connection_window_bytes - static_cast<uint32_t>(window_bytes_default));
 }
 
 bool H2Endpoint::feed(std::string_view bytes) { return scanner_.feed(bytes, *this); }
@@ -55,9 +57,7 @@ void H2Endpoint::received_data(size_t bytes) {
 bool H2Endpoint::on_frame(const H2FrameHeader& header, std::string_view payload) {
   const H2End end = header.has(h2::end_stream) ? H2End::yes : H2End::no;
   switch (header.type) {
-    case H2FrameType::data:
-      received_data(header.length);
-      return on_body(header.stream_id, payload, end);
+    case H2FrameType::data: received_data(header.length); return on_body(header.stream_id, payload, end);
     case H2FrameType::headers: return header.has(h2::end_headers) && on_headers(header.stream_id, payload, end);
     case H2FrameType::reset:
       if (payload.size() != 4) return false;
@@ -65,7 +65,8 @@ bool H2Endpoint::on_frame(const H2FrameHeader& header, std::string_view payload)
       return on_reset(header.stream_id, h2::get_u32(payload.data()));
     case H2FrameType::settings: return header.has(h2::ack) || read_settings(payload);
     case H2FrameType::ping:
-      if (!header.has(h2::ack)) write_small({.length = header.length, .type = H2FrameType::ping, .flags = h2::ack}, payload);
+      if (!header.has(h2::ack))
+        write_small({.length = header.length, .type = H2FrameType::ping, .flags = h2::ack}, payload);
       return true;
     case H2FrameType::goaway:
       if (payload.size() < 8) return false;

@@ -81,7 +81,7 @@ class H2Endpoint : private H2FrameUser {
   const Pattern& h2_pattern_;
   H2Scanner scanner_;
   std::vector<Waiting> waiting_;
-  int64_t window_bytes_ = 0;         // of the connection, for what we send
+  int64_t window_bytes_ = 0;          // of the connection, for what we send
   int64_t initial_window_bytes_ = 0;  // of a stream
   size_t unacknowledged_bytes_ = 0;   // of received DATA
   uint32_t peer_streams_max_ = 0;

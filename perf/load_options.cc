@@ -39,7 +39,8 @@ void add_services(CLI::App& app, std::vector<ServiceAddress>* services, TlsFiles
   add("--backend-http", Service::http,
       "serve HTTP/1.1 at this address: /any/1024 answers 1024 bytes, /any/head the request");
   add("--backend-https", Service::https, "the same over TLS");
-  add("--backend-h2", Service::h2, "the same in HTTP/2, by prior knowledge; and a gRPC method that answers with its message");
+  add("--backend-h2", Service::h2,
+      "the same in HTTP/2, by prior knowledge; and a gRPC method that answers with its message");
   add("--backend-echo", Service::echo, "send back what comes");
   add("--backend-source", Service::source, "send without end");
   add("--backend-sink", Service::sink, "receive without end");
@@ -59,11 +60,14 @@ void add_ring(CLI::App& app, std::string* ring) {
 
 void add_protocols(CLI::App& app, LoadOptions* options) {
   static const std::map<std::string, Protocol> protocols = {{"h1", Protocol::h1}, {"h2", Protocol::h2}};
-  static const std::map<std::string, Resumption> resumptions = {{"never", Resumption::never}, {"always", Resumption::always}};
+  static const std::map<std::string, Resumption> resumptions = {{"never", Resumption::never},
+                                                                {"always", Resumption::always}};
   app.add_option("--protocol", options->protocol, "of http and http-idle: h1, or h2 by prior knowledge")
       ->transform(CLI::CheckedTransformer(protocols));
-  app.add_option("--streams", options->h2.streams, "h2: requests at a time on each connection")->check(CLI::Range(1, 10000));
-  app.add_flag_callback("--grpc", [options] { options->h2.call = Call::grpc; }, "h2: unary calls instead of requests for the path");
+  app.add_option("--streams", options->h2.streams, "h2: requests at a time on each connection")
+      ->check(CLI::Range(1, 10000));
+  app.add_flag_callback(
+      "--grpc", [options] { options->h2.call = Call::grpc; }, "h2: unary calls instead of requests for the path");
   app.add_flag("--tls", options->tls, "TLS 1.3 with X25519 and AES-128-GCM; the server's certificate is not verified");
   app.add_option("--certificate", options->tls_files.chain, "PEM that the client shows");
   app.add_option("--key", options->tls_files.key, "PEM");
@@ -83,7 +87,9 @@ void parse(CLI::App& app, int argc, char** argv) {
 
 LoadOptions parse_load_options(int argc, char** argv) {
   LoadOptions options;
-  CLI::App app("Load generator for HTTP/1.1, HTTP/2, gRPC and TCP, with TLS or without. Prints one JSON object per line; the last one is the result.");
+  CLI::App app(
+      "Load generator for HTTP/1.1, HTTP/2, gRPC and TCP, with TLS or without. Prints one JSON object per line; the "
+      "last one is the result.");
   static const std::map<std::string, Mode> modes = {
       {"http", Mode::http},           {"http-open", Mode::http_open}, {"http-churn", Mode::http_churn},
       {"http-idle", Mode::http_idle}, {"ping", Mode::ping},           {"bulk-down", Mode::bulk_down},
@@ -128,7 +134,8 @@ BackendOptions parse_backend_options(int argc, char** argv) {
   return options;
 }
 
-bool open_services(Backend& backend, const std::vector<ServiceAddress>& services, const TlsFiles& tls, std::string* why) {
+bool open_services(Backend& backend, const std::vector<ServiceAddress>& services, const TlsFiles& tls,
+                   std::string* why) {
   if (!tls.chain.empty()) {
     TlsContextPtr context = make_server_tls(tls, why);
     if (context == nullptr) return false;

@@ -39,7 +39,7 @@ struct LoadOptions {
   Duration patience = seconds(2);
   std::vector<ServiceAddress> services;  // of the backend in the same thread
   TlsFiles backend_tls;
-  bool hold = false;                     // wait for a line "go [pid...]" on standard input before the load begins
+  bool hold = false;  // wait for a line "go [pid...]" on standard input before the load begins
 };
 
 struct BackendOptions {
@@ -53,7 +53,8 @@ LoadOptions parse_load_options(int argc, char** argv);
 BackendOptions parse_backend_options(int argc, char** argv);
 
 // Makes the services of `backend`; false, and why, when one cannot be had.
-bool open_services(Backend& backend, const std::vector<ServiceAddress>& services, const TlsFiles& tls, std::string* why);
+bool open_services(Backend& backend, const std::vector<ServiceAddress>& services, const TlsFiles& tls,
+                   std::string* why);
 
 // "auto": io_uring where it works. Null, and why, when the ring cannot be had.
 std::unique_ptr<Ring> make_ring(const std::string& name, BlockPools& pools, std::string* why);

@@ -40,7 +40,8 @@ TlsContextPtr checked(TlsContextResult made, std::string* why) {
 
 }  // namespace
 
-std::unique_ptr<ClientTls> ClientTls::make(const TlsFiles& files, Resumption resumption, std::string alpn, std::string* why) {
+std::unique_ptr<ClientTls> ClientTls::make(const TlsFiles& files, Resumption resumption, std::string alpn,
+                                           std::string* why) {
   TlsClientSpec spec;
   spec.common = common_spec(files, why);
   spec.common.alpn.push_back(std::move(alpn));

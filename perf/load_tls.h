@@ -22,7 +22,8 @@ class ClientTls {
  public:
   // Null, and why, when the files cannot be used. The server's certificate is not verified: that costs as much as the rest of the
   // handshake, and who starts the load has looked at it once.
-  static std::unique_ptr<ClientTls> make(const TlsFiles& files, Resumption resumption, std::string alpn, std::string* why);
+  static std::unique_ptr<ClientTls> make(const TlsFiles& files, Resumption resumption, std::string alpn,
+                                         std::string* why);
   std::unique_ptr<TlsTransport> wrap(Worker& worker, std::unique_ptr<Transport> below, TlsUser& user);
   Resumption resumption() const { return sessions_ != nullptr ? Resumption::always : Resumption::never; }
 

@@ -231,7 +231,17 @@ class Haproxy(Peer):
         path = folder / "haproxy.cfg"
         path.write_text(text)
         log = folder / "haproxy.access.log" if KINDS[kind].log else None
-        return Setup(["haproxy", "-db", "-f", path], text, log, log_is_stdout=log is not None)
+        command = [*self._environment(kind, folder), "haproxy", "-db", "-f", path]
+        return Setup(command, text, log, log_is_stdout=log is not None)
+
+    @staticmethod
+    def _environment(kind, folder):
+        """no-tls-tickets alone makes the library send two tickets without content with TLS 1.3."""
+        if not KINDS[kind].tls or KINDS[kind].tickets:
+            return []
+        path = folder / "haproxy.openssl.cnf"
+        path.write_text("openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = every\n[every]\nNumTickets = 0\n")
+        return ["env", f"OPENSSL_CONF={path}"]
 
     @staticmethod
     def _head(kind):
@@ -353,7 +363,9 @@ class Nginx(Peer):
             return "", ""
         server = (f"    ssl_certificate {certificates.chain('proxy')};\n    ssl_certificate_key {certificates.key('proxy')};\n"
                   "    ssl_protocols TLSv1.3;\n    ssl_ecdh_curve X25519;\n"
-                  f"    ssl_session_cache off;\n    ssl_session_tickets {'on' if traits.tickets else 'off'};\n")
+                  "    ssl_session_cache off;\n    ssl_session_tickets on;\n")
+        if not traits.tickets:  # "off" alone makes the library send two tickets without content with TLS 1.3
+            server = server.replace("tickets on", "tickets off") + "    ssl_conf_command NumTickets 0;\n"
         if not traits.mutual:
             return server, ""
         server += f"    ssl_client_certificate {certificates.authority};\n    ssl_verify_client on;\n"

@@ -121,8 +121,8 @@ class Run {
 std::unique_ptr<ClientTls> make_client_tls(const LoadOptions& options) {
   if (!options.tls) return nullptr;
   std::string why;
-  std::unique_ptr<ClientTls> tls =
-      ClientTls::make(options.tls_files, options.resumption, options.protocol == Protocol::h2 ? "h2" : "http/1.1", &why);
+  std::unique_ptr<ClientTls> tls = ClientTls::make(options.tls_files, options.resumption,
+                                                   options.protocol == Protocol::h2 ? "h2" : "http/1.1", &why);
   if (tls == nullptr) give_up(why);
   return tls;
 }

@@ -31,13 +31,19 @@ class Endpoint final : public H2Endpoint {
 
  private:
   void write(Slice bytes) override { said += bytes.text(); }
-  bool on_headers(uint32_t stream_id, std::string_view block, H2End end) override { return note("head", stream_id, block, end); }
+  bool on_headers(uint32_t stream_id, std::string_view block, H2End end) override {
+    return note("head", stream_id, block, end);
+  }
   bool on_body(uint32_t stream_id, std::string_view piece, H2End end) override {
     body += piece;
     return end == H2End::no || note("body", stream_id, fmt::to_string(body.size()), end);
   }
-  bool on_reset(uint32_t stream_id, uint32_t code) override { return note("reset", stream_id, fmt::to_string(code), H2End::no); }
-  bool on_goaway(uint32_t last, uint32_t code) override { return note("goaway", last, fmt::to_string(code), H2End::no); }
+  bool on_reset(uint32_t stream_id, uint32_t code) override {
+    return note("reset", stream_id, fmt::to_string(code), H2End::no);
+  }
+  bool on_goaway(uint32_t last, uint32_t code) override {
+    return note("goaway", last, fmt::to_string(code), H2End::no);
+  }
   void on_greeted() override { note("greeted", 0, "", H2End::no); }
   bool note(std::string_view what, uint32_t stream_id, std::string_view text, H2End end) {
     heard.push_back(fmt::format("{} {} {}{}", what, stream_id, text, end == H2End::yes ? " end" : ""));
@@ -126,8 +132,10 @@ TEST_F(LoadH2Endpoint, WaitingBodiesGoInTurnAndDroppedOnesDoNot) {
 TEST_F(LoadH2Endpoint, ReceiverGivesTheConnectionsWindowBack) {
   one_.greet({}, 1);
   one_.said.clear();
-  const std::string data = raw({H2Scanner::frame_bytes_max, 1, H2FrameType::data, 0}, std::string(H2Scanner::frame_bytes_max, 'x'));
-  for (size_t received = 0; received < h2_connection_window_bytes / 2 - H2Scanner::frame_bytes_max; received += H2Scanner::frame_bytes_max)
+  const std::string data =
+      raw({H2Scanner::frame_bytes_max, 1, H2FrameType::data, 0}, std::string(H2Scanner::frame_bytes_max, 'x'));
+  for (size_t received = 0; received < h2_connection_window_bytes / 2 - H2Scanner::frame_bytes_max;
+       received += H2Scanner::frame_bytes_max)
     one_.feed(data);
   EXPECT_TRUE(one_.said.empty());
   one_.feed(data);

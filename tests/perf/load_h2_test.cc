@@ -57,18 +57,19 @@ bool feed_in_steps(H2Scanner& scanner, std::string_view text, size_t step, H2Fra
 }
 
 TEST(H2Scanner, FramesAtEverySplit) {
-  const std::string text = frame({H2FrameType::settings, 0, 0, ""}) + frame({H2FrameType::headers, h2::end_headers, 1, "block"}) +
-                           frame({H2FrameType::data, 0, 1, "some bytes"}) + frame({H2FrameType::data, h2::end_stream, 1, ""}) +
-                           frame({H2FrameType::ping, 0, 0, "12345678"}) +
-                           frame({H2FrameType::data, h2::padded, 3, std::string("\3body\0\0\0", 8)}) +
-                           frame({H2FrameType::headers, h2::priority | h2::padded, 5, std::string("\2pppppblock\0\0", 13)}) +
-                           frame({H2FrameType::window_update, 0, 5, "four"});
+  const std::string text =
+      frame({H2FrameType::settings, 0, 0, ""}) + frame({H2FrameType::headers, h2::end_headers, 1, "block"}) +
+      frame({H2FrameType::data, 0, 1, "some bytes"}) + frame({H2FrameType::data, h2::end_stream, 1, ""}) +
+      frame({H2FrameType::ping, 0, 0, "12345678"}) +
+      frame({H2FrameType::data, h2::padded, 3, std::string("\3body\0\0\0", 8)}) +
+      frame({H2FrameType::headers, h2::priority | h2::padded, 5, std::string("\2pppppblock\0\0", 13)}) +
+      frame({H2FrameType::window_update, 0, 5, "four"});
   for (size_t step = 1; step <= text.size(); ++step) {
     H2Scanner scanner;
     Recorder recorder;
     ASSERT_TRUE(feed_in_steps(scanner, text, step, recorder)) << step;
-    ASSERT_THAT(recorder.seen, ElementsAre("4 0 0 ", "1 4 1 block", "0 0 1 some bytes", "0 1 1 ", "6 0 0 12345678", "0 8 3 body",
-                                           "1 40 5 block", "8 0 5 four"))
+    ASSERT_THAT(recorder.seen, ElementsAre("4 0 0 ", "1 4 1 block", "0 0 1 some bytes", "0 1 1 ", "6 0 0 12345678",
+                                           "0 8 3 body", "1 40 5 block", "8 0 5 four"))
         << step;
   }
 }
@@ -129,7 +130,8 @@ TEST(H2BlockText, SaysTheSameToEveryDecoder) {
     Fields fields;
     ASSERT_TRUE(decoder.decode(std::string_view(text).substr(h2::frame_header_bytes), HpackDecoder::Last::yes, fields));
     EXPECT_THAT(fields.all, ElementsAre(Pair(":method", "GET"), Pair(":scheme", "https"), Pair(":path", path),
-                                        Pair(":authority", "bench.test"), Pair("user-agent", "ringside-load"), Pair("accept", "*/*")));
+                                        Pair(":authority", "bench.test"), Pair("user-agent", "ringside-load"),
+                                        Pair("accept", "*/*")));
   }
 }
 
