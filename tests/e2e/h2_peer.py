@@ -132,9 +132,15 @@ class OriginStream:
             self.owner.pump(self)
             self.owner.flush()
 
-    def refuse(self):
+    def begin(self, status):
+        """The head alone."""
         with self.owner.lock:
-            self.owner.connection.reset_stream(self.id, h2.errors.ErrorCodes.REFUSED_STREAM)
+            self.owner.connection.send_headers(self.id, [(":status", str(status))])
+            self.owner.flush()
+
+    def refuse(self, code=h2.errors.ErrorCodes.REFUSED_STREAM):
+        with self.owner.lock:
+            self.owner.connection.reset_stream(self.id, code)
             self.owner.flush()
 
     def goaway(self):
