@@ -49,22 +49,12 @@ void Exchange::reply(const LocalReply& reply) {
   // Envoy counts what the client was told instead of the upstream's answer as the upstream's.
   if (cluster_ != nullptr && !response_from_upstream_ && reply.charge == Charge::cluster) count_upstream_code(reply.status);
   Head& head = *arena_.make<Head>(arena_);
-  head.status = reply.status;
-  if (!reply.location.empty()) head.fields.add(HeaderId::location, reply.location);
-  if (flags_.has(ResponseFlag::upstream_overflow) && !manager_.spec().suppress_envoy_headers)
-    head.fields.add(HeaderId::x_envoy_overloaded, "true");
-  if (!reply.body.empty()) {
-    std::array<char, 20> digits;
-    const auto end = std::to_chars(digits.begin(), digits.end(), reply.body.size()).ptr;
-    head.fields.add(HeaderId::content_length, arena_.copy({digits.begin(), end}));
-    head.fields.add(HeaderId::content_type, "text/plain");
-  }
+  const bool bodiless = fill_reply(head, reply) == End::yes;
   // The rest of the request is not wanted, and without it the connection cannot go on.
   if (!request_end_) session_.forgo_reuse();
   finish_response_head(head);
   response_started_ = true;
   response_end_ = true;
-  const bool bodiless = is_head_ || reply.body.empty();
   down_stream_.send_head(head, bodiless ? End::yes : End::no);
   if (phase_ == Phase::done) return;  // HTTP/2: the client takes no such head
   if (!bodiless) {
@@ -72,6 +62,24 @@ void Exchange::reply(const LocalReply& reply) {
     down_stream_.send_body(worker_.output().copy(reply.body), End::yes);
   }
   finish();
+}
+
+// Returns whether the head is all. A client of gRPC reads grpc-status and no body.
+End Exchange::fill_reply(Head& head, const LocalReply& reply) {
+  head.status = reply.status;
+  if (!reply.location.empty()) head.fields.add(HeaderId::location, reply.location);
+  if (reply.overloaded && !manager_.spec().suppress_envoy_headers) head.fields.add(HeaderId::x_envoy_overloaded, "true");
+  if (is_grpc()) {
+    set_grpc_answer(head, reply.grpc.value_or(grpc_status_of_http(reply.status)), is_head_ ? std::string_view{} : reply.body);
+    return End::yes;
+  }
+  if (!reply.body.empty()) {
+    std::array<char, 20> digits;
+    const auto end = std::to_chars(digits.begin(), digits.end(), reply.body.size()).ptr;
+    head.fields.add(HeaderId::content_length, arena_.copy({digits.begin(), end}));
+    head.fields.add(HeaderId::content_type, "text/plain");
+  }
+  return is_head_ || reply.body.empty() ? End::yes : End::no;
 }
 
 // --- the end -----------------------------------------------------------------------------------------------------------
@@ -89,7 +97,7 @@ void Exchange::on_refused(const Head& head, Error why) {
   record_.response = response_ = &head;
   status_ = head.status;
   response_started_ = true;
-  response_bytes_ = std::string_view(why.detail).size();
+  response_bytes_ = is_grpc() ? 0 : std::string_view(why.detail).size();
   finish();
 }
 
@@ -204,8 +212,11 @@ void Exchange::on_timer() {
   if (next_deadline() > now) return arm_timer();
   if (spec.protocol.stream_duration_max > Duration::zero() && now >= started_ + spec.protocol.stream_duration_max) {
     stats.inc(HttpStat::downstream_rq_max_duration_reached);
-    flags_.set(ResponseFlag::duration_timeout);
-    return reply({.status = 408, .body = "downstream duration timeout", .details = "max_duration_timeout", .charge = Charge::nobody});
+    return reply({.status = status_of_timeout(),
+                  .body = "downstream duration timeout",
+                  .details = "max_duration_timeout",
+                  .charge = Charge::nobody,
+                  .grpc = GrpcStatus::deadline_exceeded});
   }
   if (!request_end_ && spec.request_timeout > Duration::zero() && now >= started_ + spec.request_timeout) {
     stats.inc(HttpStat::downstream_rq_timeout);
@@ -219,9 +230,7 @@ void Exchange::on_timer() {
   }
   stats.inc(HttpStat::downstream_rq_idle_timeout);
   flags_.set(ResponseFlag::stream_idle_timeout);
-  // Envoy: 408 while the request is still due, 504 while the response is.
-  if (request_end_) return reply({.status = 504, .body = "stream timeout", .details = "stream_idle_timeout", .charge = Charge::nobody});
-  reply({.status = 408, .body = "stream timeout", .details = "stream_idle_timeout", .charge = Charge::nobody});
+  reply({.status = status_of_timeout(), .body = "stream timeout", .details = "stream_idle_timeout", .charge = Charge::nobody});
 }
 
 }  // namespace ringside

@@ -6,10 +6,13 @@
 //
 // The request side (`down_`) and the response side (`up_`) each receive one message and forward it; a body piece that went out
 // on one side grants credit on the other, so a slow reader slows exactly its own sender.
+#include <optional>
+
 #include "codecs/http.h"
 #include "core/arena.h"
 #include "core/worker.h"
 #include "proxy/forwarding_headers.h"
+#include "proxy/grpc_rules.h"
 #include "proxy/observe/access_log.h"
 #include "proxy/observe/response_flags.h"
 #include "proxy/upstream/cluster.h"
@@ -35,6 +38,8 @@ class Exchange final : public Retired, private LeaseUser {
   // The codec found the request's body wrong, and the session answers `head` with the text of `why`: counted and logged here.
   void on_refused(const Head& head, Error why);
   Arena& arena() { return arena_; }
+  // The client reads answers as gRPC has them.
+  bool is_grpc() const { return request_ != nullptr && is_grpc_request(*request_); }
   // Nobody looks at the request's body, and whoever gets it can send pieces of a pipe.
   bool relays_request_body() const { return connection_ != nullptr && connection_->sends_piped(); }
 
@@ -105,8 +110,11 @@ class Exchange final : public Retired, private LeaseUser {
     const char* details = "";
     std::string_view location = {};
     Charge charge = Charge::cluster;
+    std::optional<GrpcStatus> grpc = {};  // for a client of gRPC; none: what `status` stands for
+    bool overloaded = false;              // refused by a circuit breaker
   };
   void reply(const LocalReply& reply);
+  End fill_reply(Head& head, const LocalReply& reply);
   void drop_upstream(Error why);
   void finish();
   void log();
@@ -115,6 +123,8 @@ class Exchange final : public Retired, private LeaseUser {
   void arm_timer();
   void on_timer();
   Instant next_deadline() const;
+  // Envoy: 408 while the request is still due, 504 while the response is.
+  uint16_t status_of_timeout() const { return request_end_ ? 504 : 408; }
   void touch() { last_activity_ = worker_.now(); }
 
   Downstream& session_;

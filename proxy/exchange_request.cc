@@ -124,7 +124,8 @@ void Exchange::reply_overflow() {
   flags_.set(ResponseFlag::upstream_overflow);
   reply({.status = 503,
          .body = "upstream connect error or disconnect/reset before headers. reset reason: overflow",
-         .details = "upstream_reset_before_response_started{overflow}"});
+         .details = "upstream_reset_before_response_started{overflow}",
+         .overloaded = true});
 }
 
 // Requests are limited here, as in Envoy: those under way, whatever waits for a connection.

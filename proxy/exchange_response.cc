@@ -85,7 +85,8 @@ void Exchange::on_upstream_reset(Error why) {
   up_stream_ = nullptr;
   host_->cells(worker_.index()).add(HostStat::rq_error);
   const bool protocol = why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large;
-  if (why.code == ErrorCode::peer_reset || why.retry == Retry::always) return on_upstream_stream_reset(why);
+  if (why.code == ErrorCode::peer_reset || why.code == ErrorCode::cancelled || why.retry == Retry::always)
+    return on_upstream_stream_reset(why);
   flags_.set(protocol ? ResponseFlag::upstream_protocol_error : ResponseFlag::upstream_connection_termination);
   record_.upstream_transport_failure_reason = arena_.copy(why.detail);
   if (response_started_)
@@ -108,6 +109,13 @@ void Exchange::on_upstream_stream_reset(Error why) {
   flags_.set(ResponseFlag::upstream_remote_reset);
   cluster_->stats().inc(ClusterStat::upstream_rq_rx_reset);
   record_.upstream_transport_failure_reason = {};
+  // A server of gRPC cancels what its own clock calls too late. Its client knows what that means, as it would without us.
+  const bool passed_on = why.code == ErrorCode::cancelled && session_.version() == HttpVersion::http2 && is_grpc();
+  if (passed_on) {
+    record_.response_code_details = response_started_ ? "upstream_reset_after_response_started{remote_reset}"
+                                                      : "upstream_reset_before_response_started{remote_reset}";
+    return finish();
+  }
   if (response_started_) return reply({.status = 0, .body = {}, .details = "upstream_reset_after_response_started{remote_reset}"});
   if (refused)
     return reply({.status = 503,

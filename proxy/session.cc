@@ -186,13 +186,21 @@ void Session::on_codec_error(Error why, uint16_t status) {
 // An answer to something that never became a request, or whose body is none.
 void Session::refuse(Error why, uint16_t status) {
   Arena arena(worker().arenas());
-  const Head& head = make_refusal(arena, why, status);
+  const bool is_grpc = exchange_ != nullptr && exchange_->is_grpc();
+  const Head& head = is_grpc ? make_grpc_refusal(arena, why, status) : make_refusal(arena, why, status);
   if (exchange_ != nullptr)
     exchange_->on_refused(head, why);
   else
     listener_.log_refused(*this, why, head);
-  codec_.send_error(head, why.detail);
+  codec_.send_error(head, is_grpc ? "" : why.detail);
   linger();
+}
+
+Head& Session::make_grpc_refusal(Arena& arena, Error why, uint16_t status) {
+  Head& head = *arena.make<Head>(arena);
+  set_grpc_answer(head, grpc_status_of_http(status), why.detail);
+  head.fields.add(HeaderId::content_length, "0");
+  return finish_refusal(head);
 }
 
 Head& Session::make_refusal(Arena& arena, Error why, uint16_t status) {
@@ -203,7 +211,11 @@ Head& Session::make_refusal(Arena& arena, Error why, uint16_t status) {
   const auto end = std::to_chars(digits, digits + digits_max, std::string_view(why.detail).size()).ptr;
   head.fields.add(HeaderId::content_length, {digits, static_cast<size_t>(end - digits)});
   head.fields.add(HeaderId::content_type, "text/plain");
-  const Head no_request(arena);
+  return finish_refusal(head);
+}
+
+Head& Session::finish_refusal(Head& head) {
+  const Head no_request(head.fields.arena());
   listener_.http().forwarding().on_response(head, no_request, listener_.shard().second_cache(), worker().ring().wall_now());
   return head;
 }

@@ -71,6 +71,8 @@ class Session final : public Downstream,
   void linger();
   void refuse(Error why, uint16_t status);
   Head& make_refusal(Arena& arena, Error why, uint16_t status);
+  Head& make_grpc_refusal(Arena& arena, Error why, uint16_t status);
+  Head& finish_refusal(Head& head);
   void note_cut_head();
 
   std::unique_ptr<Transport> transport_;

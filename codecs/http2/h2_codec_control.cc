@@ -125,6 +125,8 @@ void H2Codec::on_reset_frame(uint32_t stream_id, uint32_t code) {
   Error why{ErrorCode::peer_reset, peer_, Retry::never, h2_reset_text(code)};
   if (peer_ == Origin::upstream && code == static_cast<uint32_t>(H2Code::refused_stream)) {
     why.retry = Retry::always;  // RFC 9113 8.7: nothing was done with it
+  } else if (peer_ == Origin::upstream && code == static_cast<uint32_t>(H2Code::cancel)) {
+    why.code = ErrorCode::cancelled;
   } else if (stream->in == H2Stream::In::ended && code == static_cast<uint32_t>(H2Code::no_error)) {
     why.code = ErrorCode::none;
   }

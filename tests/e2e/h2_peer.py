@@ -52,11 +52,11 @@ class H2Client:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.socket.sendall(self.connection.data_to_send())
 
-    def request(self, method, path, body=b"", end=True, trailers=None, greedy=True):
+    def request(self, method, path, body=b"", end=True, trailers=None, greedy=True, headers=()):
         """Begins one; bodies are for tests that fit into a window."""
         stream = ClientStream(self.connection.get_next_available_stream_id(), greedy)
         self.streams[stream.id] = stream
-        fields = [(":method", method), (":scheme", "http"), (":authority", "test"), (":path", path)]
+        fields = [(":method", method), (":scheme", "http"), (":authority", "test"), (":path", path), *headers]
         self.connection.send_headers(stream.id, fields, end_stream=end and not body and not trailers)
         if body:
             self.connection.send_data(stream.id, body, end_stream=end and not trailers)
@@ -132,9 +132,15 @@ class OriginStream:
             self.owner.pump(self)
             self.owner.flush()
 
-    def refuse(self):
+    def begin(self, status):
+        """The head alone."""
         with self.owner.lock:
-            self.owner.connection.reset_stream(self.id, h2.errors.ErrorCodes.REFUSED_STREAM)
+            self.owner.connection.send_headers(self.id, [(":status", str(status))])
+            self.owner.flush()
+
+    def refuse(self, code=h2.errors.ErrorCodes.REFUSED_STREAM):
+        with self.owner.lock:
+            self.owner.connection.reset_stream(self.id, code)
             self.owner.flush()
 
     def goaway(self):

@@ -188,6 +188,21 @@ def test_reset_by_the_upstream(proxy, h2_origin):
     assert server.accepted == 1
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_grpc_is_cancelled_for_the_client_as_by_the_upstream(proxy, h2_origin, begun):
+    """A server of gRPC says CANCEL when its clock calls the call too late: to be passed on as it is."""
+    server = h2_origin(lambda stream: (begun and stream.begin(200), stream.refuse(8)))
+    running = proxy([listener()], [cluster("origin", server.port, **upstream_http2())])
+    with H2Client(running.listen_ports["http"]) as client:
+        stream = client.request("POST", "/", headers=[("content-type", "application/grpc"), ("te", "trailers")])
+        client.run_until(lambda: stream.reset is not None)
+        assert stream.reset == 8 and (stream.status == 200) == begun
+        other = client.request("POST", "/")
+        client.run_until(lambda: other.ended or other.reset is not None)
+        assert other.status == (200 if begun else 503) and other.reset != 8
+    assert running.stat("cluster.origin.upstream_rq_rx_reset") == 2
+
+
 def test_goaway_of_the_upstream(proxy, h2_origin):
     """The stream under way ends well; the next request gets a new connection."""
     server = h2_origin(lambda stream: (stream.goaway(), stream.answer(200, b"ok")))
