@@ -18,7 +18,7 @@ namespace ringside {
 
 class Downstream;
 class HttpManager;
-class LiveListener;
+class LiveChain;
 class Shard;
 struct Route;
 

@@ -9,7 +9,7 @@
 #include "core/stats.h"
 #include "core/worker.h"
 #include "proxy/exchange.h"
-#include "proxy/live_listener.h"
+#include "proxy/listener/listener_gate.h"
 #include "proxy/observe/h2_stat_cells.h"
 #include "proxy/session.h"
 #include "proxy/observe/log_file.h"
@@ -56,9 +56,11 @@ class Shard {
 
   Exchange* new_exchange(Downstream& session, Stream& stream) { return exchanges_.make(session, stream); }
   void free_exchange(Exchange& exchange) { exchanges_.destroy(&exchange); }
-  Session* new_session(LiveListener& listener, int fd) { return sessions_.make(listener, fd); }
+  Session* new_session(LiveChain& listener, std::unique_ptr<Transport> transport) {
+    return sessions_.make(listener, std::move(transport));
+  }
   void free_session(Session& session) { sessions_.destroy(&session); }
-  H2Session* new_h2_session(LiveListener& listener, std::unique_ptr<Transport> transport, uint64_t id) {
+  H2Session* new_h2_session(LiveChain& listener, std::unique_ptr<Transport> transport, uint64_t id) {
     h2_stats_.attach(registry_, {.prefix = "http2."}, worker_.index());
     return h2_sessions_.make(listener, std::move(transport), id);
   }
@@ -86,7 +88,7 @@ class Shard {
   Slab<H2Session> h2_sessions_;
   std::map<std::string, std::unique_ptr<LogFile>> log_files_;
   std::vector<std::unique_ptr<Cluster>> clusters_;
-  std::vector<std::unique_ptr<LiveListener>> listeners_;
+  std::vector<std::unique_ptr<ListenerGate>> listeners_;
   uint64_t connection_ids_ = 0;
   TimerFor<Shard, &Shard::on_stats_timer> stats_timer_{*this};
 };

@@ -175,7 +175,7 @@ Specs TcpScenario::make_specs() {
   listener.name = "sim";
   listener.address = *Address::from_ip("10.0.0.1", 80);
   if (random_.chance(500'000)) listener.connection_buffer_bytes_max = static_cast<uint32_t>(random_.between(1, 100'000));
-  listener.tcp = relay;
+  listener.chains.emplace_back().tcp = relay;
   ClusterSpec cluster;
   cluster.name = "origin";
   EndpointSpec endpoint;
