@@ -106,7 +106,6 @@ bool weakens_security(std::string_view field) {
       "address_suffix",
       "suffix_len",
       "listener_filters",
-      "filter_disabled",
       "filters",
       "http_filters",
       "network_filters",

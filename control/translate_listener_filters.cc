@@ -38,6 +38,38 @@ void translate_proxy_protocol(TranslateContext& context, const ProxyProtocol& he
   }
 }
 
+using Predicate = envoy::config::listener::v3::ListenerFilterChainMatchPredicate;
+
+// The ports that a predicate is true for.
+PortSet ports_of(TranslateContext& context, const Predicate& predicate) {
+  PortSet ports;
+  switch (predicate.rule_case()) {
+    case Predicate::kOrMatch:
+      for (const Predicate& rule : predicate.or_match().rules()) ports |= ports_of(context, rule);
+      break;
+    case Predicate::kAndMatch:
+      ports.set();
+      for (const Predicate& rule : predicate.and_match().rules()) ports &= ports_of(context, rule);
+      break;
+    case Predicate::kNotMatch: ports = ~ports_of(context, predicate.not_match()); break;
+    case Predicate::kAnyMatch:
+      if (predicate.any_match()) ports.set();
+      break;
+    case Predicate::kDestinationPortRange: {
+      const auto& range = predicate.destination_port_range();
+      if (range.start() >= range.end()) {
+        context.fail(predicate, Predicate::kDestinationPortRangeFieldNumber, "is empty", "end is not part of the range");
+      }
+      for (int64_t port = std::max(range.start(), 1); port < std::min<int64_t>(range.end(), 65536); ++port) {
+        ports.set(static_cast<size_t>(port));
+      }
+      break;
+    }
+    case Predicate::RULE_NOT_SET: context.missing(predicate, 0, "needs a rule"); break;
+  }
+  return ports;
+}
+
 // False, and reported somewhere, when it is none that we know.
 bool translate_filter(TranslateContext& context, const ListenerFilter& filter, ListenerFilterSpec& spec) {
   if (!filter.has_typed_config()) {
@@ -61,10 +93,20 @@ bool translate_filter(TranslateContext& context, const ListenerFilter& filter, L
 }
 
 // Whether what a chain asks for is only known after a look at the first bytes.
-bool needs_tls_inspector(const FilterChainSpec& chain) {
+bool needs_tls_inspector(const FilterChainSpec& chain, bool http_inspected) {
   const FilterChainMatchSpec& match = chain.match;
-  const bool asks_client = !match.server_names.empty() || !match.application_protocols.empty();
+  const bool asks_client = !match.server_names.empty() || (!match.application_protocols.empty() && !http_inspected);
   return match.transport_protocol == "tls" || (match.transport_protocol.empty() && asks_client);
+}
+
+void warn_of_missing_inspector(TranslateContext& context, const Listener& listener, const ListenerSpec& spec) {
+  const auto has = [&](ListenerFilterKind kind) { return std::ranges::find(spec.filters, kind, &ListenerFilterSpec::kind) != spec.filters.end(); };
+  if (has(ListenerFilterKind::tls_inspector) || context.damaged(listener)) return;
+  const bool http_inspected = has(ListenerFilterKind::http_inspector);
+  if (std::ranges::none_of(spec.chains, [&](const FilterChainSpec& chain) { return needs_tls_inspector(chain, http_inspected); })) return;
+  context.warn(listener, Listener::kFilterChainsFieldNumber,
+               "a match asks what only the listener filter TlsInspector finds out: without it, it takes nothing",
+               "put envoy.filters.listener.tls_inspector into listener_filters");
 }
 
 }  // namespace
@@ -76,16 +118,13 @@ void translate_listener_filters(TranslateContext& context, const Listener& liste
   }
   for (const ListenerFilter& filter : listener.listener_filters()) {
     ListenerFilterSpec made;
+    if (filter.has_filter_disabled()) made.disabled_ports = std::make_shared<const PortSet>(ports_of(context, filter.filter_disabled()));
     if (translate_filter(context, filter, made)) spec.filters.push_back(std::move(made));
   }
   context.duration(listener, Listener::kListenerFiltersTimeoutFieldNumber, spec.filters_timeout);
+  context.flag(listener, Listener::kUseOriginalDstFieldNumber, spec.use_original_destination);
   spec.continue_on_filters_timeout = listener.continue_on_listener_filters_timeout();
-  const auto is_tls_inspector = [](const ListenerFilterSpec& filter) { return filter.kind == ListenerFilterKind::tls_inspector; };
-  if (std::ranges::any_of(spec.filters, is_tls_inspector) || !std::ranges::any_of(spec.chains, needs_tls_inspector)) return;
-  if (context.damaged(listener)) return;
-  context.warn(listener, Listener::kFilterChainsFieldNumber,
-               "a match asks what only the listener filter TlsInspector finds out: without it, it takes nothing",
-               "put envoy.filters.listener.tls_inspector into listener_filters");
+  warn_of_missing_inspector(context, listener, spec);
 }
 
 }  // namespace ringside

@@ -88,9 +88,9 @@ constexpr auto table = std::to_array<MessageFields>({
      "access_log additional_addresses api_listener connection_balance_config deprecated_v1 drain_type "
      "enable_mptcp? fcds_config filter_chain_matcher freebind internal_listener "
      "max_connections_to_accept_per_socket_event reuse_port? socket_options tcp_fast_open_queue_length "
-     "transparent udp_listener_config use_original_dst"},
+     "transparent udp_listener_config"},
     {"envoy.config.listener.v3.ListenerFilter",
-     "config_discovery filter_disabled"},
+     "config_discovery"},
     {"envoy.config.route.v3.DirectResponseAction",
      "body_format"},
     {"envoy.config.route.v3.Route",

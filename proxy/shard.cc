@@ -53,6 +53,16 @@ void Shard::adopt(std::shared_ptr<const Snapshot> snapshot, std::vector<int> lis
 
 void Shard::adopt_hosts(uint32_t cluster, const HostSet& hosts) { clusters_[cluster]->adopt(hosts); }
 
+ListenerGate* Shard::gate_of(const Address& address) {
+  ListenerGate* any = nullptr;
+  for (const std::unique_ptr<ListenerGate>& gate : listeners_) {
+    const Address& own = gate->spec().address;
+    if (own == address) return gate.get();
+    if (any == nullptr && own.is_wildcard() && own.family() == address.family() && own.port() == address.port()) any = gate.get();
+  }
+  return any;
+}
+
 LogFile& Shard::log_file(const std::string& path) {
   std::unique_ptr<LogFile>& file = log_files_[path];
   if (file == nullptr)

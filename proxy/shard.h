@@ -49,6 +49,8 @@ class Shard {
   H2ScratchPool& h2_pool() { return codec_pools_.h2; }
   // Of all connections from clients.
   H2Stats& h2_stats() { return h2_stats_.numbers(); }
+  // The listener of exactly this address, else of its port at any address; null: there is none.
+  ListenerGate* gate_of(const Address& address);
   Cluster* cluster(uint32_t index) { return clusters_[index].get(); }
   LogFile& log_file(const std::string& path);
   SecondCache& second_cache() { return second_cache_; }

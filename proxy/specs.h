@@ -1,6 +1,7 @@
 #pragma once
 // The whole configuration as plain immutable data: what control/ hands to the data plane. No protobuf, no live state.
 // Defaults are Envoy's. Durations: zero means "off" unless a comment says otherwise.
+#include <bitset>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -190,8 +191,11 @@ struct FilterChainSpec {
 
 // What looks at the first bytes of connections, or reads a header in front of them, so that a filter chain can be found.
 enum class ListenerFilterKind : uint8_t { original_dst, proxy_protocol, tls_inspector, http_inspector };
+// By number; 0 is for connections without ports.
+using PortSet = std::bitset<65536>;
 struct ListenerFilterSpec {
   ListenerFilterKind kind = ListenerFilterKind::tls_inspector;
+  std::shared_ptr<const PortSet> disabled_ports;  // of destinations that it does not look at; null: none
   // Of tls_inspector.
   bool ja3 = false, ja4 = false;
   bool close_on_broken_hello = false;
@@ -214,6 +218,7 @@ struct ListenerSpec {
   std::vector<ListenerFilterSpec> filters;
   Duration filters_timeout = seconds(15);
   bool continue_on_filters_timeout = false;
+  bool use_original_destination = false;  // connections go on to the listener of the address that they went to at first
   std::vector<FilterChainSpec> chains;
   std::shared_ptr<const FilterChainSpec> default_chain;  // for what no other one takes; null: it is closed
   std::string where;

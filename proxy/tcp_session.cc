@@ -231,6 +231,10 @@ void TcpSession::log() {
   const ConnectionFacts* const facts = down_.transport()->facts_before();
   record.downstream_remote = &peer;
   record.downstream_direct_remote = facts != nullptr && !facts->direct_peer.empty() ? &facts->direct_peer : &peer;
+  // The socket is closed by now: one that listens at any address has forgotten which it was.
+  const Address& bound = listener_.spec().address;
+  if (facts != nullptr && !facts->local.empty()) record.downstream_local = &facts->local;
+  else if (!bound.is_wildcard()) record.downstream_local = &bound;
   record.filter_chain_name = listener_.chain_spec().name;
   record.listener_name = listener_.spec().name;
   record.start_time = started_wall_;

@@ -44,6 +44,7 @@ UPSTREAM = {
     "listener.proto": ["envoy.config.listener.v3.listener", "envoy.config.listener.v3.listener_components"],
     "matcher_regex.proto": ["envoy.type.matcher.v3.regex"],
     "matcher_string.proto": ["envoy.type.matcher.v3.string"],
+    "range.proto": ["envoy.type.v3.range"],
     "raw_buffer.proto": ["envoy.extensions.transport_sockets.raw_buffer.v3.raw_buffer"],
     "route.proto": ["envoy.config.route.v3.route", "envoy.config.route.v3.route_components"],
     "router.proto": ["envoy.extensions.filters.http.router.v3.router"],

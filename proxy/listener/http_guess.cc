@@ -1,6 +1,7 @@
 #include "proxy/listener/http_guess.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "codecs/http2/h2_frame.h"
 
@@ -9,17 +10,21 @@ namespace {
 
 constexpr size_t method_bytes_max = 32;
 
-bool is_method_character(char byte) { return (byte >= 'A' && byte <= 'Z') || byte == '-'; }
-bool is_target_character(char byte) { return byte > ' ' && byte != '\x7f'; }
 bool is_digit(char byte) { return byte >= '0' && byte <= '9'; }
+bool is_method_character(char byte) {
+  return (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') || is_digit(byte) ||
+         (byte != '\0' && std::strchr("!#$%&'*+-.^_`|~", byte) != nullptr);
+}
+bool is_line_character(char byte) { return byte >= ' ' && byte != '\x7f'; }
 
-// "HTTP/1.1" or the beginning of such a word.
-bool begins_like_version(std::string_view word) {
-  constexpr std::string_view shape = "HTTP/0.0";
-  if (word.size() > shape.size()) return false;
-  for (size_t at = 0; at < word.size(); ++at)
-    if (shape[at] == '0' ? !is_digit(word[at]) : word[at] != shape[at]) return false;
-  return true;
+// What a line says that ends in " HTTP/1.1" or the like. Whether the rest of it is good, the codec decides.
+HttpGuess guess_version(std::string_view line) {
+  constexpr std::string_view shape = " HTTP/0.0";
+  if (line.size() < shape.size()) return HttpGuess::none;
+  const std::string_view end = line.substr(line.size() - shape.size());
+  if (!end.starts_with(" HTTP/") || !is_digit(end[6]) || end[7] != '.' || !is_digit(end[8])) return HttpGuess::none;
+  if (end.ends_with("1.1")) return HttpGuess::http11;
+  return end[6] <= '1' ? HttpGuess::http10 : HttpGuess::none;
 }
 
 }  // namespace
@@ -31,23 +36,12 @@ HttpGuess guess_http(std::string_view bytes) {
   const size_t end = std::min(bytes.find_first_of("\r\n"), bytes.size());
   const bool whole = end < bytes.size();
   const std::string_view line = bytes.substr(0, end);
-  const size_t first_space = std::min(line.find(' '), line.size());
-  if (first_space == 0 || first_space > method_bytes_max) return HttpGuess::none;
-  if (!std::ranges::all_of(line.substr(0, first_space), is_method_character)) return HttpGuess::none;
-  if (first_space == line.size()) return whole ? HttpGuess::none : HttpGuess::more;
-  const std::string_view rest = line.substr(first_space + 1);
-  const size_t second_space = std::min(rest.find(' '), rest.size());
-  if (!std::ranges::all_of(rest.substr(0, second_space), is_target_character)) return HttpGuess::none;
-  if (whole && second_space == 0) return HttpGuess::none;
-  if (second_space == rest.size()) {
-    if (whole) return HttpGuess::http10;  // "GET /" of HTTP/0.9
-    return line.size() > guessed_line_bytes_max ? HttpGuess::http11 : HttpGuess::more;
-  }
-  const std::string_view version = rest.substr(second_space + 1);
-  if (second_space == 0 || !begins_like_version(version)) return HttpGuess::none;
-  if (!whole) return HttpGuess::more;
-  if (version == "HTTP/1.1") return HttpGuess::http11;
-  return version.starts_with("HTTP/1.") || version.starts_with("HTTP/0.") ? HttpGuess::http10 : HttpGuess::none;
+  const size_t space = std::min(line.find(' '), line.size());
+  if (space == 0 || space > method_bytes_max || !std::ranges::all_of(line.substr(0, space), is_method_character))
+    return HttpGuess::none;
+  if (!std::ranges::all_of(line.substr(space), is_line_character)) return HttpGuess::none;
+  if (whole) return guess_version(line.substr(space));
+  return line.size() > guessed_line_bytes_max ? HttpGuess::http11 : HttpGuess::more;
 }
 
 }  // namespace ringside

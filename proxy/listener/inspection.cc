@@ -21,9 +21,10 @@ Inspection::Inspection(ListenerGate& gate, std::unique_ptr<TcpTransport> socket)
 
 Inspection::~Inspection() = default;
 
-void Inspection::start() {
+void Inspection::start(Slice first_bytes) {
   socket_->start(*this, window_bytes);
-  look();
+  fresh_ = std::move(first_bytes);
+  look_at_fresh();
   const Duration timeout = gate_.spec().filters_timeout;
   if (waits() && timeout > Duration::zero()) gate_.worker().arm(timer_, timeout);
 }
@@ -37,6 +38,10 @@ void Inspection::on_bytes(Slice bytes) {
   } else {
     gathered_ += bytes.text();
   }
+  look_at_fresh();
+}
+
+void Inspection::look_at_fresh() {
   look();
   // A slow client holds no block.
   if (waits() && !fresh_.empty()) gathered_ = fresh_.text();
@@ -68,8 +73,9 @@ Slice Inspection::take_held() {
 void Inspection::look() {
   const std::vector<ListenerFilterSpec>& filters = gate_.spec().filters;
   for (; at_ < filters.size(); ++at_) {
-    const Step step = apply(filters[at_]);
-    if (step != Step::next) return;
+    const PortSet* const disabled = filters[at_].disabled_ports.get();
+    if (disabled != nullptr && disabled->test(socket_->local_address().port())) continue;
+    if (apply(filters[at_]) != Step::next) return;
   }
   conclude();
 }
@@ -153,6 +159,8 @@ Inspection::Step Inspection::apply_proxy_header(const ListenerFilterSpec& filter
   if (outcome == ProxyHeaderOutcome::absent) return header_absent(filter);
   const bool v1 = header.version == 1;
   if (header.version != 0 && !(v1 ? filter.version1 : filter.version2)) {
+    if (filter.header_may_be_absent) return header_absent(filter);
+    stats.inc(v1 ? ProxyProtocolStat::v1_found : ProxyProtocolStat::v2_found);
     stats.inc(v1 ? ProxyProtocolStat::v1_disallowed : ProxyProtocolStat::v2_disallowed);
     return refuse("version of the PROXY header not allowed");
   }
@@ -194,16 +202,25 @@ void Inspection::ask_original_destination() {
 // --- the end -----------------------------------------------------------------------------------------------------------
 
 void Inspection::conclude() {
-  timer_.disarm();
+  if (ListenerGate* const other = gate_.original_listener(*socket_)) {
+    end();
+    return other->inspect(std::move(socket_), take_held());
+  }
   LiveChain* const chain = gate_.choose(*socket_, {.server_name = server_name_,
                                                    .transport_protocol = tls_ ? "tls" : "raw_buffer",
                                                    .application_protocols = protocols_});
   if (chain == nullptr) return close({ErrorCode::refused, Origin::local, Retry::never, "no filter chain matches"});
   if (!chain->has_tls() && chain->tells_server_name()) socket_->facts().server_name = std::move(server_name_);
+  end();
+  gate_.admit(*chain, std::move(socket_), take_held());
+}
+
+// Nothing more is called for this one.
+void Inspection::end() {
+  timer_.disarm();
   Link<Inspection>::unlink();
   gate_.worker().retire(*this);
   gate_.on_inspection_over();
-  gate_.admit(*chain, std::move(socket_), take_held());
 }
 
 void Inspection::on_timer() {
@@ -222,10 +239,7 @@ void Inspection::close(Error why) {
 void Inspection::on_closed(Error why) {
   if (!closing_) gate_.stats().inc(ListenerStat::downstream_listener_filter_error);
   static_cast<void>(why);
-  timer_.disarm();
-  Link<Inspection>::unlink();
-  gate_.worker().retire(*this);
-  gate_.on_inspection_over();
+  end();
   gate_.shard().on_descriptor_freed();
 }
 

@@ -23,7 +23,7 @@ class Inspection final : public Retired, public Link<Inspection>, private Transp
   Inspection(ListenerGate& gate, std::unique_ptr<TcpTransport> socket);
   ~Inspection() override;
   // It may be over, and this one retired, when this returns.
-  void start();
+  void start(Slice first_bytes);
   void close(Error why);
 
  private:
@@ -35,6 +35,7 @@ class Inspection final : public Retired, public Link<Inspection>, private Transp
   void on_timer();
 
   bool waits() const { return socket_ != nullptr && !closing_; }
+  void look_at_fresh();
   void look();
   Step apply(const ListenerFilterSpec& filter);
   Step apply_tls(const ListenerFilterSpec& filter);
@@ -49,6 +50,7 @@ class Inspection final : public Retired, public Link<Inspection>, private Transp
   void consume(size_t bytes);
   Slice take_held();
   void conclude();
+  void end();
 
   ListenerGate& gate_;
   std::unique_ptr<TcpTransport> socket_;  // null once a chain has it

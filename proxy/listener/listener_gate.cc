@@ -35,15 +35,24 @@ void ListenerGate::start() {
 
 void ListenerGate::on_accept(int fd) {
   auto socket = std::make_unique<TcpTransport>(worker_, fd);
-  if (!entry_->spec.filters.empty()) {
-    ++connections_;
-    stats_.inc(ListenerStat::downstream_pre_cx_active);
-    auto* inspection = new Inspection(*this, std::move(socket));  // retires itself when it is over
-    inspections_.push_back(*inspection);
-    return inspection->start();
-  }
+  if (!entry_->spec.filters.empty()) return inspect(std::move(socket), {});
   LiveChain* const chain = entry_->table.trivial() ? chains_.front().get() : choose(*socket, {.transport_protocol = "raw_buffer"});
   if (chain != nullptr) admit(*chain, std::move(socket), {});
+}
+
+void ListenerGate::inspect(std::unique_ptr<TcpTransport> socket, Slice first_bytes) {
+  ++connections_;
+  stats_.inc(ListenerStat::downstream_pre_cx_active);
+  auto* inspection = new Inspection(*this, std::move(socket));  // retires itself when it is over
+  inspections_.push_back(*inspection);
+  inspection->start(std::move(first_bytes));
+}
+
+ListenerGate* ListenerGate::original_listener(const TcpTransport& socket) {
+  const ConnectionFacts* const facts = socket.facts_before();
+  if (!entry_->spec.use_original_destination || facts == nullptr || facts->local.empty()) return nullptr;
+  ListenerGate* const gate = shard_.gate_of(facts->local);
+  return gate != this ? gate : nullptr;
 }
 
 LiveChain* ListenerGate::choose(const TcpTransport& socket, ChainQuery seen) {

@@ -37,10 +37,15 @@ class ListenerGate final : private ListenerUser {
   // A connection of one of the chains is no more.
   void on_connection_gone(Duration lived);
 
+  // Looks at a connection, perhaps one that another listener has looked at before, and lets a chain take it.
+  void inspect(std::unique_ptr<TcpTransport> socket, Slice first_bytes);
+
   // For inspections. The chain that takes the connection; null, and counted, when none does.
   LiveChain* choose(const TcpTransport& socket, ChainQuery seen);
   void admit(LiveChain& chain, std::unique_ptr<TcpTransport> socket, Slice first_bytes);
   void on_inspection_over();
+  // The listener of the address that the connection went to at first; null: it stays here.
+  ListenerGate* original_listener(const TcpTransport& socket);
   StatBlock<TlsInspectorStat>& tls_inspector_stats() { return tls_inspector_stats_; }
   StatBlock<HttpInspectorStat>& http_inspector_stats() { return http_inspector_stats_; }
   StatBlock<ProxyProtocolStat>& proxy_protocol_stats() { return proxy_protocol_stats_; }

@@ -54,7 +54,7 @@ bool read_words(std::string_view text, ProxyHeader& header) {
     const size_t space = text.find(' ');
     if ((at + 1 == words.size()) != (space == text.npos)) return false;
     words[at] = text.substr(0, space);
-    text.remove_prefix(std::min(space, text.size() - 1) + (space == text.npos ? 0 : 1));
+    text.remove_prefix(space == text.npos ? text.size() : space + 1);
   }
   if (words[0] != "TCP4" && words[0] != "TCP6") return false;
   const int family = words[0] == "TCP4" ? AF_INET : AF_INET6;

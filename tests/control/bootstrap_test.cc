@@ -59,15 +59,15 @@ LoadOutcome load(std::string_view text) {
 HttpManagerSpec manager(std::string_view fields) {
   const LoadOutcome outcome =
       load(std::string(http_head) + indented(fields, 16) + std::string(http_tail) + std::string(web));
-  if (outcome.specs.listeners.empty() || !outcome.specs.listeners[0].http) return {};
-  return *outcome.specs.listeners[0].http;
+  if (outcome.specs.listeners.empty() || !outcome.specs.listeners[0].chains[0].http) return {};
+  return *outcome.specs.listeners[0].chains[0].http;
 }
 
 HttpManagerSpec manager_with_routes(std::string_view route_config) {
   const LoadOutcome outcome =
       load(std::string(http_head) + "                route_config:\n" + indented(route_config, 18) + std::string(web));
-  if (outcome.specs.listeners.empty() || !outcome.specs.listeners[0].http) return {};
-  return *outcome.specs.listeners[0].http;
+  if (outcome.specs.listeners.empty() || !outcome.specs.listeners[0].chains[0].http) return {};
+  return *outcome.specs.listeners[0].chains[0].http;
 }
 
 ClusterSpec cluster(std::string_view fields) {

@@ -48,6 +48,14 @@ def ranges(*texts):
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 V1 = b"PROXY TCP4 192.0.2.7 198.51.100.9 4000 8443\r\n"
+def ports(start, end):
+    return {"destination_port_range": {"start": start, "end": end}}
+
+
+def to(port):
+    return V1.replace(b"8443", str(port).encode())
+
+
 PLAIN = {"plain": {"send": GET}}
 FIRST_BYTES = {
     "http/1.1": {"send": GET},
@@ -136,6 +144,22 @@ LISTENERS = {
         "chains": [{"server_names": ["a.test"]}, {"transport_protocol": "raw_buffer"}], "filters": [proxy_protocol(), TLS_INSPECTOR],
         "connections": {"tls": {"send": V1 + hello("a.test")}, "other": {"send": V1 + hello("b.test")}, "plain": {"send": V1 + GET},
                         "no header": {"send": hello("a.test")}}},
+    "a filter is left out": {
+        "chains": [{"transport_protocol": "tls"}, {"transport_protocol": "raw_buffer"}],
+        "filters": [proxy_protocol(allow_requests_without_proxy_protocol=True), {**TLS_INSPECTOR, "filter_disabled": {"or_match": {"rules": [
+            {"and_match": {"rules": [ports(8443, 8445), {"not_match": ports(8444, 8445)}]}}, ports(1, 2)]}}}],
+        "connections": {str(port): {"send": to(port) + hello("a.test")} for port in (1, 2, 8442, 8443, 8444, 8445)}},
+    "handed on": {
+        "chains": [], "default": True, "filters": [proxy_protocol(allow_requests_without_proxy_protocol=True)], "use_original_dst": True,
+        "connections": {
+            "tls to its listener": {"send": V1 + hello("a.test")}, "plain to its listener": {"send": V1 + GET},
+            "to the listener of the port": {"send": V1.replace(b"100.9", b"100.10") + GET}, "no such port": {"send": to(8446) + GET},
+            "no header": {"send": GET}, "itself": {"send": to("own") + GET}}},
+    "of an address": {
+        "chains": [{"transport_protocol": "tls"}, {"transport_protocol": "raw_buffer"}], "filters": [TLS_INSPECTOR],
+        "address": address(8443, "198.51.100.9"), "bind_to_port": False, "connections": {}},
+    "of a port": {"chains": [{"destination_port": 1}, {"source_ports": [1]}, {"source_ports": [4000]}], "address": address(8443, "0.0.0.0"),
+                  "bind_to_port": False, "connections": {}},
 }
 CASES = [(listener, name) for listener, facts in LISTENERS.items() for name in facts["connections"]]
 
@@ -169,7 +193,8 @@ def listeners_of(ports):
         own = {"own": ports[name]}
         matches = [{key: own.get(value, value) if isinstance(value, str) else value for key, value in match.items()} for match in facts["chains"]]
         made.append({
-            "name": name, "address": address(ports[name], "0.0.0.0"), "listener_filters": facts.get("filters", []),
+            "name": name, "address": facts.get("address", address(ports[name], "0.0.0.0")), "listener_filters": facts.get("filters", []),
+            **{field: facts[field] for field in ("bind_to_port", "use_original_dst") if field in facts},
             "filter_chains": [chain(f"chain{number}", match) for number, match in enumerate(matches)],
             **({"default_filter_chain": chain("default")} if facts.get("default") else {})})
     return made
@@ -183,7 +208,7 @@ def decision(port, connection):
         client.connect((connection.get("to", "127.0.0.1"), port))
         said = b""
         try:
-            client.sendall(connection["send"])
+            client.sendall(connection["send"].replace(b" own", f" {port}".encode()))
             while piece := client.recv(4096):
                 said += piece
         except TimeoutError:
