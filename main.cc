@@ -17,6 +17,7 @@
 #include "core/stats.h"
 #include "core/uring_ring.h"
 #include "core/worker.h"
+#include "proxy/listener/filter_chain_table.h"
 #include "proxy/observe/access_log.h"
 #include "server.h"
 
@@ -51,6 +52,12 @@ std::string check_access_log_format(std::string_view format) {
   return parsed.error().message + " at offset " + std::to_string(parsed.error().offset);
 }
 
+std::optional<LoadOptions::ChainClash> check_filter_chains(const std::vector<FilterChainSpec>& chains) {
+  const auto table = FilterChainTable::build(chains);
+  if (table) return std::nullopt;
+  return LoadOptions::ChainClash{table.error().first, table.error().second};
+}
+
 std::optional<Specs> load(const Options& options) {
   LoadOptions load;
   if (options.config_path.empty() && options.config_yaml.empty()) {
@@ -64,6 +71,7 @@ std::optional<Specs> load(const Options& options) {
   load.service_cluster = options.service_cluster;
   load.service_zone = options.service_zone;
   load.check_access_log_format = check_access_log_format;
+  load.check_filter_chains = check_filter_chains;
   LoadOutcome outcome = load_bootstrap(load);
   const ErrorStyle style = isatty(STDERR_FILENO) != 0 ? ErrorStyle::terminal : ErrorStyle::lines;
   if (!outcome.warnings.empty()) print(stderr, render_errors(outcome.warnings, style, "warning"));

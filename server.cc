@@ -25,6 +25,15 @@ std::vector<int> allowed_cpus() {
   return cpus;
 }
 
+// Empty when it can be written.
+std::string try_access_log(const std::string& path) {
+  if (path == "/dev/stdout" || path == "/dev/stderr") return {};
+  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) return "unable to open file '" + path + "': " + std::strerror(errno);
+  ::close(fd);
+  return {};
+}
+
 }  // namespace
 
 Server::Server(const Options& options, Specs specs, Worker& worker, StatsRegistry& registry, RingKind ring, Instant started)
@@ -77,13 +86,12 @@ std::expected<void, std::string> Server::run() {
 
 // A log that cannot be written is said now, not with the first request.
 std::expected<void, std::string> Server::try_access_logs() const {
-  for (const ListenerSpec& listener : specs_.listeners) {
-    const std::vector<AccessLogSpec>& logs = listener.http != nullptr ? listener.http->access_logs : listener.tcp->access_logs;
-    for (const AccessLogSpec& log : logs) {
-      if (log.path == "/dev/stdout" || log.path == "/dev/stderr") continue;
-      const int fd = ::open(log.path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-      if (fd < 0) return std::unexpected("unable to open file '" + log.path + "': " + std::strerror(errno));
-      ::close(fd);
+  for (const auto& listener : snapshot_->listeners) {
+    for (const ChainEntry& chain : listener->chains) {
+      const FilterChainSpec& spec = *chain.spec;
+      for (const AccessLogSpec& log : spec.http != nullptr ? spec.http->access_logs : spec.tcp->access_logs) {
+        if (std::string problem = try_access_log(log.path); !problem.empty()) return std::unexpected(std::move(problem));
+      }
     }
   }
   return {};

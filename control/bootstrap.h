@@ -1,6 +1,8 @@
 #pragma once
 // The configuration that the program starts with: files and --config-yaml to the specs of the data plane, or every error that
 // they have. docs/configuration.md says what is read.
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +31,11 @@ struct LoadOptions {
   // Says what is wrong with a format of access log lines, or nothing. Injected, because the formats belong to the data plane.
   // Null: formats are not looked at.
   std::string (*check_access_log_format)(std::string_view format) = nullptr;
+  // Says which two chains match the same connections. Injected likewise.
+  struct ChainClash {
+    uint32_t first = 0, second = 0;
+  };
+  std::optional<ChainClash> (*check_filter_chains)(const std::vector<FilterChainSpec>& chains) = nullptr;
 };
 
 struct LoadOutcome {

@@ -5,12 +5,16 @@
 
 #include "file_access_log.pb.h"
 #include "http_connection_manager.pb.h"
+#include "http_inspector.pb.h"
 #include "http_protocol_options.pb.h"
+#include "original_dst.pb.h"
+#include "proxy_protocol.pb.h"
 #include "raw_buffer.pb.h"
 #include "router.pb.h"
 #include "stream_access_log.pb.h"
 #include "tcp_proxy.pb.h"
 #include "tls.pb.h"
+#include "tls_inspector.pb.h"
 
 namespace ringside {
 
@@ -21,6 +25,12 @@ const std::vector<ConfigTypeGroup>& type_groups() {
        "a network filter",
        {&ext::filters::network::http_connection_manager::v3::HttpConnectionManager::default_instance(),
         &ext::filters::network::tcp_proxy::v3::TcpProxy::default_instance()}},
+      {"envoy.config.listener.v3.ListenerFilter.typed_config",
+       "a listener filter",
+       {&ext::filters::listener::tls_inspector::v3::TlsInspector::default_instance(),
+        &ext::filters::listener::http_inspector::v3::HttpInspector::default_instance(),
+        &ext::filters::listener::proxy_protocol::v3::ProxyProtocol::default_instance(),
+        &ext::filters::listener::original_dst::v3::OriginalDst::default_instance()}},
       {"envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter.typed_config",
        "an HTTP filter",
        {&ext::filters::http::router::v3::Router::default_instance()}},
@@ -93,7 +103,8 @@ bool weakens_security(std::string_view field) {
       "tls_context",
       "filter_chain_match",
       "filter_chain_matcher",
-      "default_filter_chain",
+      "address_suffix",
+      "suffix_len",
       "listener_filters",
       "filters",
       "http_filters",

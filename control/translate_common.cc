@@ -111,6 +111,24 @@ std::optional<std::string> translate_data_source(TranslateContext& context, cons
   return text;
 }
 
+std::vector<CidrSpec> translate_ranges(TranslateContext& context,
+                                       const google::protobuf::RepeatedPtrField<core_api::CidrRange>& ranges) {
+  using core_api::CidrRange;
+  std::vector<CidrSpec> specs;
+  for (const CidrRange& range : ranges) {
+    const std::optional<Address> base = Address::from_ip(range.address_prefix(), 0);
+    if (!base) {
+      context.fail(range, CidrRange::kAddressPrefixFieldNumber, "is no IP address", "such as 10.0.0.0");
+      continue;
+    }
+    CidrSpec cidr{.base = *base};
+    const uint32_t bits_max = base->family() == AF_INET ? 32 : 128;
+    context.number(range, CidrRange::kPrefixLenFieldNumber, cidr.prefix_bits, {.max = bits_max});
+    specs.push_back(cidr);
+  }
+  return specs;
+}
+
 NodeSpec translate_node(TranslateContext& context, const core_api::Node& node) {
   const LoadOptions& options = context.options();
   const auto or_option = [](const std::string& written, const std::string& option) {

@@ -21,6 +21,9 @@ uint16_t check_port(TranslateContext& context, const envoy::config::core::v3::So
 // The text of a source, which may be a file; nothing, and reported, when it cannot be had or is larger than `bytes_max`.
 std::optional<std::string> translate_data_source(TranslateContext& context,
                                                  const envoy::config::core::v3::DataSource& source, size_t bytes_max);
+// IP addresses; what is none is reported.
+std::vector<CidrSpec> translate_ranges(TranslateContext& context,
+                                       const google::protobuf::RepeatedPtrField<envoy::config::core::v3::CidrRange>& ranges);
 NodeSpec translate_node(TranslateContext& context, const envoy::config::core::v3::Node& node);
 std::vector<AccessLogSpec> translate_access_logs(
     TranslateContext& context, const google::protobuf::RepeatedPtrField<envoy::config::accesslog::v3::AccessLog>& logs);

@@ -13,7 +13,6 @@ namespace {
 
 namespace api = envoy::extensions::filters::network::http_connection_manager::v3;
 using api::HttpFilter;
-using envoy::config::core::v3::CidrRange;
 using envoy::config::core::v3::Http1ProtocolOptions;
 using envoy::extensions::filters::http::router::v3::Router;
 using Manager = api::HttpConnectionManager;
@@ -65,17 +64,7 @@ ServerHeader server_header(Manager::ServerHeaderTransformation transformation) {
 
 void translate_internal_addresses(TranslateContext& context, const Manager& manager, HttpManagerSpec& spec) {
   spec.internal_unix_sockets = manager.internal_address_config().unix_sockets();
-  for (const CidrRange& range : manager.internal_address_config().cidr_ranges()) {
-    const std::optional<Address> base = Address::from_ip(range.address_prefix(), 0);
-    if (!base) {
-      context.fail(range, CidrRange::kAddressPrefixFieldNumber, "is no IP address", "such as 10.0.0.0");
-      continue;
-    }
-    CidrSpec cidr{.base = *base};
-    const uint32_t bits_max = base->family() == AF_INET ? 32 : 128;
-    context.number(range, CidrRange::kPrefixLenFieldNumber, cidr.prefix_bits, {.max = bits_max});
-    spec.internal_ranges.push_back(cidr);
-  }
+  spec.internal_ranges = translate_ranges(context, manager.internal_address_config().cidr_ranges());
 }
 
 void translate_identity(TranslateContext& context, const Manager& manager, HttpManagerSpec& spec) {

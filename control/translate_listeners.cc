@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "control/translate_common.h"
+#include "control/translate_filter_chain_match.h"
 #include "control/translate_http.h"
+#include "control/translate_listener_filters.h"
 #include "control/translate_tls.h"
 #include "tcp_proxy.pb.h"
 
@@ -35,7 +37,7 @@ TcpProxySpec translate_tcp_proxy(TranslateContext& context, const TcpProxy& prox
   return spec;
 }
 
-void translate_filter(TranslateContext& context, const Filter& filter, ListenerSpec& spec) {
+void translate_filter(TranslateContext& context, const Filter& filter, FilterChainSpec& spec) {
   if (!filter.has_typed_config()) return context.missing(filter, Filter::kTypedConfigFieldNumber);
   if (const auto* manager = context.typed<HttpConnectionManager>(filter.typed_config())) {
     spec.http = std::make_shared<const HttpManagerSpec>(translate_http_manager(context, *manager));
@@ -44,25 +46,44 @@ void translate_filter(TranslateContext& context, const Filter& filter, ListenerS
   }
 }
 
+FilterChainSpec translate_filter_chain(TranslateContext& context, const FilterChain& chain) {
+  FilterChainSpec spec;
+  spec.name = chain.name();
+  spec.where = context.where(chain);
+  spec.match = translate_filter_chain_match(context, chain.filter_chain_match());
+  if (chain.filters().empty()) {
+    context.missing(chain, FilterChain::kFiltersFieldNumber, "needs a filter", "HttpConnectionManager or TcpProxy");
+  } else if (chain.filters_size() > 1) {
+    context.fail(chain, FilterChain::kFiltersFieldNumber, "nothing may stand behind a filter that ends the chain",
+                 "HttpConnectionManager and TcpProxy both do", 1);
+  }
+  for (const Filter& filter : chain.filters()) translate_filter(context, filter, spec);
+  if (chain.has_transport_socket()) spec.tls = translate_downstream_socket(context, chain.transport_socket(), spec);
+  context.duration(chain, FilterChain::kTransportSocketConnectTimeoutFieldNumber, spec.handshake_timeout);
+  return spec;
+}
+
 void translate_filter_chains(TranslateContext& context, const Listener& listener, ListenerSpec& spec) {
-  if (listener.filter_chains().empty()) {
+  if (listener.filter_chains().empty() && !listener.has_default_filter_chain()) {
     return context.missing(listener, Listener::kFilterChainsFieldNumber, "needs a filter chain",
                            "it says what to do with connections");
   }
-  if (listener.filter_chains_size() > 1) {
-    context.unsupported(listener, Listener::kFilterChainsFieldNumber, "more than one filter chain", {}, 1);
-  }
-  for (const FilterChain& chain : listener.filter_chains()) {
-    if (chain.filters().empty()) {
-      context.missing(chain, FilterChain::kFiltersFieldNumber, "needs a filter", "HttpConnectionManager or TcpProxy");
-    } else if (chain.filters_size() > 1) {
-      context.fail(chain, FilterChain::kFiltersFieldNumber, "nothing may stand behind a filter that ends the chain",
-                   "HttpConnectionManager and TcpProxy both do", 1);
+  for (const FilterChain& chain : listener.filter_chains()) spec.chains.push_back(translate_filter_chain(context, chain));
+  if (listener.has_default_filter_chain()) {
+    const FilterChain& chain = listener.default_filter_chain();
+    spec.default_chain = std::make_shared<const FilterChainSpec>(translate_filter_chain(context, chain));
+    if (chain.has_filter_chain_match() && chain.filter_chain_match().ByteSizeLong() > 0) {
+      context.warn(chain, FilterChain::kFilterChainMatchFieldNumber, "says nothing: the default chain takes what is left");
     }
-    for (const Filter& filter : chain.filters()) translate_filter(context, filter, spec);
-    if (chain.has_transport_socket()) spec.tls = translate_downstream_socket(context, chain.transport_socket(), spec);
-    context.duration(chain, FilterChain::kTransportSocketConnectTimeoutFieldNumber, spec.handshake_timeout);
   }
+  const auto& check = context.options().check_filter_chains;
+  const auto clash = check ? check(spec.chains) : std::nullopt;
+  if (!clash) return;
+  const FilterChain& first = listener.filter_chains(static_cast<int>(clash->first));
+  const FilterChain& second = listener.filter_chains(static_cast<int>(clash->second));
+  context.fail(second, second.has_filter_chain_match() ? int{FilterChain::kFilterChainMatchFieldNumber} : 0,
+               fmt::format("matches connections that the filter chain at {} matches as well", context.where(first)),
+               "a connection must have one chain that fits best");
 }
 
 ListenerSpec translate_listener(TranslateContext& context, const Listener& listener) {
@@ -84,6 +105,7 @@ ListenerSpec translate_listener(TranslateContext& context, const Listener& liste
   context.flag(listener, Listener::kBindToPortFieldNumber, spec.bind_to_port);
   context.number(listener, Listener::kTcpBacklogSizeFieldNumber, spec.tcp_backlog);
   translate_filter_chains(context, listener, spec);
+  translate_listener_filters(context, listener, spec);
   return spec;
 }
 

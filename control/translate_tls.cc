@@ -272,10 +272,10 @@ OcspPolicy ocsp_policy_of(api::DownstreamTlsContext::OcspStaplePolicy policy) {
 void withhold_http2(TranslateContext& context, const api::CommonTlsContext& common, Draft& draft) {
   if (std::erase(draft.spec.alpn, "h2") == 0) return;
   context.warn(common, api::CommonTlsContext::kAlpnProtocolsFieldNumber,
-               "h2 is not offered to clients: the codec_type of this listener's connection manager is HTTP1");
+               "h2 is not offered to clients: the codec_type of this chain's connection manager is HTTP1");
 }
 
-TlsContextPtr translate_server(TranslateContext& context, const api::DownstreamTlsContext& tls, const ListenerSpec& listener) {
+TlsContextPtr translate_server(TranslateContext& context, const api::DownstreamTlsContext& tls, const FilterChainSpec& chain) {
   using Tls = api::DownstreamTlsContext;
   if (!tls.has_common_tls_context()) {
     context.missing(tls, Tls::kCommonTlsContextFieldNumber);
@@ -283,7 +283,7 @@ TlsContextPtr translate_server(TranslateContext& context, const api::DownstreamT
   }
   const api::CommonTlsContext& common = tls.common_tls_context();
   Draft draft = translate_common(context, common);
-  if (listener.http != nullptr && listener.http->codec == CodecType::http1) withhold_http2(context, common, draft);
+  if (chain.http != nullptr && chain.http->codec == CodecType::http1) withhold_http2(context, common, draft);
   TlsServerSpec spec;
   context.flag(tls, Tls::kRequireClientCertificateFieldNumber, spec.require_client_certificate);
   context.duration(tls, Tls::kSessionTimeoutFieldNumber, spec.session_timeout);
@@ -334,10 +334,10 @@ bool has_content(TranslateContext& context, const TransportSocket& socket) {
 }  // namespace
 
 TlsContextPtr translate_downstream_socket(TranslateContext& context, const TransportSocket& socket,
-                                          const ListenerSpec& listener) {
+                                          const FilterChainSpec& chain) {
   if (!has_content(context, socket)) return nullptr;
   if (const auto* tls = context.typed<api::DownstreamTlsContext>(socket.typed_config()))
-    return translate_server(context, *tls, listener);
+    return translate_server(context, *tls, chain);
   if (context.typed<api::UpstreamTlsContext>(socket.typed_config()) != nullptr) {
     context.fail(socket, TransportSocket::kTypedConfigFieldNumber,
                  "UpstreamTlsContext is for clusters, here goes DownstreamTlsContext");

@@ -9,7 +9,7 @@ namespace ringside {
 // The context of a filter chain, for listeners; null for plain bytes, and when something was wrong, which is reported. Which
 // filter takes the connections must be known before.
 TlsContextPtr translate_downstream_socket(TranslateContext& context, const envoy::config::core::v3::TransportSocket& socket,
-                                          const ListenerSpec& listener);
+                                          const FilterChainSpec& chain);
 // Likewise for a cluster, into its spec.
 void translate_upstream_socket(TranslateContext& context, const envoy::config::core::v3::TransportSocket& socket,
                                ClusterSpec& cluster);

@@ -64,6 +64,8 @@ constexpr auto table = std::to_array<MessageFields>({
      "user_agent_name user_agent_version"},
     {"envoy.config.core.v3.Pipe",
      "mode"},
+    {"envoy.config.core.v3.ProxyProtocolConfig",
+     "added_tlvs pass_through_tlvs version"},
     {"envoy.config.core.v3.SocketAddress",
      "named_port network_namespace_filepath resolver_name"},
     {"envoy.config.core.v3.SubstitutionFormatString",
@@ -81,14 +83,14 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.config.listener.v3.FilterChain",
      "use_proxy_proto"},
     {"envoy.config.listener.v3.FilterChainMatch",
-     "address_suffix application_protocols destination_port direct_source_prefix_ranges prefix_ranges "
-     "server_names source_ports source_prefix_ranges source_type suffix_len transport_protocol"},
+     "address_suffix suffix_len"},
     {"envoy.config.listener.v3.Listener",
-     "access_log additional_addresses api_listener connection_balance_config "
-     "continue_on_listener_filters_timeout? default_filter_chain deprecated_v1 drain_type enable_mptcp? "
-     "fcds_config filter_chain_matcher freebind internal_listener listener_filters listener_filters_timeout "
+     "access_log additional_addresses api_listener connection_balance_config deprecated_v1 drain_type "
+     "enable_mptcp? fcds_config filter_chain_matcher freebind internal_listener "
      "max_connections_to_accept_per_socket_event reuse_port? socket_options tcp_fast_open_queue_length "
-     "transparent udp_listener_config use_original_dst"},
+     "transparent udp_listener_config"},
+    {"envoy.config.listener.v3.ListenerFilter",
+     "config_discovery"},
     {"envoy.config.route.v3.DirectResponseAction",
      "body_format"},
     {"envoy.config.route.v3.Route",
@@ -118,6 +120,8 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.extensions.filters.http.router.v3.Router",
      "respect_expected_rq_timeout? start_child_span? strict_check_headers "
      "suppress_grpc_request_failure_code_stats? upstream_http_filters upstream_log upstream_log_options"},
+    {"envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+     "pass_through_tlvs rules tlv_location"},
     {"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
      "access_log_flush_interval access_log_options add_proxy_protocol_connection_state append_local_overload? "
      "append_x_forwarded_port? early_header_mutation_extensions flush_access_log_on_new_request? "

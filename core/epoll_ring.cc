@@ -65,6 +65,7 @@ Result<int> EpollRing::listen(const Address& address, const ListenOptions& optio
   return fd;
 }
 
+Address EpollRing::original_destination(int fd) { return sockets::original_destination(fd); }
 Address EpollRing::local_address(int fd) { return sockets::local_address(fd); }
 Address EpollRing::peer_address(int fd) { return sockets::peer_address(fd); }
 void EpollRing::shutdown_write(int fd) { sockets::shutdown_write(fd); }

@@ -31,6 +31,7 @@ class EpollRing final : public Ring {
   Result<int> socket(int family) override;
   Result<int> listen(const Address& address, const ListenOptions& options, int* error_number) override;
   Address local_address(int fd) override;
+  Address original_destination(int fd) override;
   Address peer_address(int fd) override;
   void shutdown_write(int fd) override;
   void close(int fd) override;

@@ -58,6 +58,11 @@ class Ring {
   virtual Result<int> listen(const Address& address, const ListenOptions& options, int* error_number) = 0;
   virtual Address local_address(int fd) = 0;
   virtual Address peer_address(int fd) = 0;
+  // Before netfilter redirected it to us; empty when it did not.
+  virtual Address original_destination(int fd) {
+    static_cast<void>(fd);
+    return {};
+  }
   virtual void shutdown_write(int fd) = 0;
   virtual void close(int fd) = 0;
   // close() will reset the connection instead of ending it: for a message that must not look whole.

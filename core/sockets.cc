@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 
@@ -77,6 +78,17 @@ Result<int> listen_on(const Address& address, const ListenOptions& options, int*
   if (fd >= 0) ::close(fd);
   if (error_number != nullptr) *error_number = error;
   return std::unexpected(error_from_errno(error));
+}
+
+Address original_destination(int fd) {
+  constexpr int original_dst = 80;  // SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST, whose headers do not go with libc's
+  const Address local = local_address(fd);
+  if (!local.is_ip()) return {};
+  Address address;
+  socklen_t size = Address::capacity;
+  if (getsockopt(fd, local.family() == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, original_dst, address.data(), &size) != 0) return {};
+  address.set_size(std::min(size, Address::capacity));
+  return address == local ? Address() : address;
 }
 
 Address local_address(int fd) { return name_of(fd, &::getsockname); }

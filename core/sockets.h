@@ -22,6 +22,8 @@ Result<int> listen_on(const Address& address, const ListenOptions& options, int*
 // Empty when the socket has none.
 Address local_address(int fd);
 Address peer_address(int fd);
+// Where the connection went before netfilter redirected it to this socket; empty when it did not.
+Address original_destination(int fd);
 
 void shutdown_write(int fd);
 // close() sends RST and drops what is unsent.

@@ -17,13 +17,29 @@ TcpTransport::~TcpTransport() {
   if (fd_ >= 0) worker_.ring().close(fd_);
 }
 
-Address TcpTransport::local_address() const { return worker_.ring().local_address(fd_); }
-Address TcpTransport::peer_address() const { return worker_.ring().peer_address(fd_); }
+Address TcpTransport::local_address() const {
+  return facts_ != nullptr && !facts_->local.empty() ? facts_->local : worker_.ring().local_address(fd_);
+}
+
+Address TcpTransport::peer_address() const {
+  return facts_ != nullptr && !facts_->peer.empty() ? facts_->peer : worker_.ring().peer_address(fd_);
+}
+
+ConnectionFacts& TcpTransport::facts() {
+  if (facts_ == nullptr) facts_ = std::make_unique<ConnectionFacts>();
+  return *facts_;
+}
 
 void TcpTransport::start(TransportUser& user, size_t credit_bytes) {
+  const int32_t held_bytes = window_bytes_ - credit_bytes_;
   user_ = &user;
-  credit_bytes_ = window_bytes_ = static_cast<int32_t>(std::min<size_t>(credit_bytes, credit_bytes_most));
+  window_bytes_ = static_cast<int32_t>(std::min<size_t>(credit_bytes, credit_bytes_most));
+  credit_bytes_ = window_bytes_ - held_bytes;
   arm_receive();
+}
+
+void TcpTransport::deliver(Slice bytes) {
+  if (!closing_) user_->on_bytes(std::move(bytes));
 }
 
 // --- receiving ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@
 // and what is between them, the heads of messages, into small blocks. A user that does not grant stops its own receive and nobody else's.
 //
 // Teardown: close() -> cancel what is in flight -> last completion -> close(fd) -> on_closed().
+#include <memory>
+
 #include "core/op.h"
 #include "core/transport.h"
 #include "core/worker.h"
@@ -20,7 +22,12 @@ class TcpTransport final : public Transport, private Flushable {
   TcpTransport(Worker& worker, int fd);
   ~TcpTransport() override;
 
+  // Once more for the next user, who takes over what the one before was given and has not granted.
   void start(TransportUser& user, size_t credit_bytes) override;
+  // To the user: bytes that the one before was given.
+  void deliver(Slice bytes);
+  // To be filled in before the user that they matter to.
+  ConnectionFacts& facts();
   void send(Slice bytes) override;
   void finish() override;
   void finish_and_close() override;
@@ -34,6 +41,9 @@ class TcpTransport final : public Transport, private Flushable {
   size_t unsent_bytes() const override { return out_.size_bytes(); }
   Address local_address() const override;
   Address peer_address() const override;
+  const ConnectionFacts* facts_before() const override { return facts_.get(); }
+  // Where a rule of the kernel's took the connection from; empty when none did.
+  Address original_destination() const { return worker_.ring().original_destination(fd_); }
 
  private:
   enum class ReceiveMode : uint8_t { multishot, bulk };
@@ -52,6 +62,7 @@ class TcpTransport final : public Transport, private Flushable {
 
   Worker& worker_;
   TransportUser* user_ = nullptr;
+  std::unique_ptr<ConnectionFacts> facts_;
   Buffer out_;
   OpFor<TcpTransport, &TcpTransport::on_receive> receive_{*this};
   OpFor<TcpTransport, &TcpTransport::on_send> send_{*this};

@@ -1,6 +1,7 @@
 #pragma once
 // A byte pipe with credit: TCP, or TLS, which owns one of these.
 #include <cstddef>
+#include <string>
 
 #include "core/address.h"
 #include "core/buffer.h"
@@ -21,6 +22,15 @@ class TransportUser {
 
  protected:
   ~TransportUser() = default;
+};
+
+// What was learned of a connection before its bytes went to whoever reads them now: from a header in front of them, or from a look
+// at the first ones. Empty: nothing.
+struct ConnectionFacts {
+  Address peer, local;      // instead of the socket's own
+  Address direct_peer;      // the socket's, where there is another
+  std::string server_name;  // that the client asks for
+  std::string ja3, ja4;     // what its offer of TLS looks like
 };
 
 class Transport {
@@ -50,8 +60,11 @@ class Transport {
   // The same, and the peer sees a reset: for a message that broke off and must not look whole.
   virtual void abort(Error why) = 0;
   virtual size_t unsent_bytes() const = 0;
+  // As the facts tell it, else the socket.
   virtual Address local_address() const = 0;
   virtual Address peer_address() const = 0;
+  // Null for most connections.
+  virtual const ConnectionFacts* facts_before() const { return nullptr; }
 };
 
 }  // namespace ringside

@@ -165,6 +165,7 @@ class UringRing final : public Ring {
   Result<int> listen(const Address& address, const ListenOptions& options, int* error_number) override {
     return sockets::listen_on(address, options, error_number);
   }
+  Address original_destination(int fd) override { return sockets::original_destination(fd); }
   Address local_address(int fd) override { return sockets::local_address(fd); }
   Address peer_address(int fd) override { return sockets::peer_address(fd); }
   void shutdown_write(int fd) override { sockets::shutdown_write(fd); }

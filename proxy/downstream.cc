@@ -4,11 +4,11 @@
 #include <cstring>
 
 #include "core/transport.h"
-#include "proxy/live_listener.h"
+#include "proxy/listener/live_chain.h"
 
 namespace ringside {
 
-Downstream::Downstream(LiveListener& listener, const Address& peer, uint64_t id) : listener_(listener), id_(id) {
+Downstream::Downstream(LiveChain& listener, const Address& peer, uint64_t id) : listener_(listener), id_(id) {
   if (peer.is_ip()) std::memcpy(&peer_, peer.data(), std::min<size_t>(peer.size(), sizeof peer_));
 }
 
@@ -20,9 +20,16 @@ Address Downstream::peer_address() const {
   return Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&peer_), size);
 }
 
+Address Downstream::direct_peer_address() const {
+  const ConnectionFacts* const facts = transport().facts_before();
+  return facts != nullptr && !facts->direct_peer.empty() ? facts->direct_peer : peer_address();
+}
+
 Address Downstream::local_address_of(const Transport& transport) const {
   const Address& bound = listener_.spec().address;
-  return bound.is_ip() && !bound.is_wildcard() ? bound : transport.local_address();
+  const ConnectionFacts* const facts = transport.facts_before();
+  const bool told = facts != nullptr && !facts->local.empty();
+  return bound.is_ip() && !bound.is_wildcard() && !told ? bound : transport.local_address();
 }
 
 }  // namespace ringside

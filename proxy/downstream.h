@@ -11,7 +11,7 @@
 namespace ringside {
 
 class Exchange;
-class LiveListener;
+class LiveChain;
 class Transport;
 
 // How an exchange ended. `clean`: both messages ended; otherwise a connection of HTTP/1 cannot go on: what was sent still goes out
@@ -20,9 +20,12 @@ enum class ExchangeEnd : uint8_t { clean, close_after_flush, refused, abort };
 
 class Downstream : public Retired {
  public:
-  LiveListener& listener() { return listener_; }
+  // The filter chain of the listener that took it.
+  LiveChain& listener() { return listener_; }
   Worker& worker() const;
   Address peer_address() const;
+  // Of the socket, whoever a PROXY header says that it speaks for.
+  Address direct_peer_address() const;
   virtual Address local_address() const = 0;
   uint64_t id() const { return id_; }
   virtual HttpVersion version() const = 0;
@@ -34,11 +37,11 @@ class Downstream : public Retired {
   virtual const Transport& transport() const = 0;
 
  protected:
-  Downstream(LiveListener& listener, const Address& peer, uint64_t id);
-  // A socket is only asked when the listener takes connections to any address.
+  Downstream(LiveChain& listener, const Address& peer, uint64_t id);
+  // A socket is only asked when the listener takes connections to any address, or something else said where it went.
   Address local_address_of(const Transport& transport) const;
 
-  LiveListener& listener_;
+  LiveChain& listener_;
 
  private:
   uint64_t id_;

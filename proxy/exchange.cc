@@ -5,7 +5,7 @@
 #include <charconv>
 
 #include "proxy/http_manager.h"
-#include "proxy/live_listener.h"
+#include "proxy/listener/live_chain.h"
 #include "proxy/downstream.h"
 #include "proxy/shard.h"
 
@@ -151,7 +151,7 @@ void Exchange::count_upstream_code(uint16_t status) {
 }
 
 void Exchange::count_response() {
-  LiveListener& listener = session_.listener();
+  LiveChain& listener = session_.listener();
   if (!response_started_) return;
   listener.http_stats().inc(HttpStat::downstream_rq_completed);
   listener.http_stats().inc(downstream_rq_class(status_));
@@ -162,7 +162,7 @@ void Exchange::count_response() {
 }
 
 void Exchange::log() {
-  LiveListener& listener = session_.listener();
+  LiveChain& listener = session_.listener();
   if (!listener.has_access_logs()) return;
   record_.start_time = started_wall_;
   record_.duration = worker_.now() - started_;
@@ -176,11 +176,13 @@ void Exchange::log() {
   if (response_from_upstream_) record_.response_duration = upstream_started_ + record_.upstream_service_time - started_;
   const Address peer = session_.peer_address();
   const Address local = listener.logs_local_address() ? session_.local_address() : Address();
+  const Address direct_peer = session_.direct_peer_address();
   record_.downstream_local = &local;
-  record_.downstream_direct_remote = &peer;
+  record_.downstream_direct_remote = &direct_peer;
   record_.downstream_remote = client_.is_forwarded ? &client_.address : &peer;
   record_.connection_id = session_.id();
   record_.listener_name = listener.spec().name;
+  record_.filter_chain_name = listener.chain_spec().name;
   listener.describe_tls(session_.transport(), record_, arena_);
   if (host_ != nullptr) record_.upstream_host = host_->text();
   if (cluster_ != nullptr) record_.upstream_cluster = cluster_->spec().name;

@@ -21,7 +21,7 @@ namespace ringside {
 
 class Downstream;
 class HttpManager;
-class LiveListener;
+class LiveChain;
 class Shard;
 struct Route;
 

@@ -1,7 +1,7 @@
 // The request's way through Exchange: target, route, connection, body.
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
-#include "proxy/live_listener.h"
+#include "proxy/listener/live_chain.h"
 #include "proxy/downstream.h"
 #include "proxy/shard.h"
 
@@ -57,7 +57,7 @@ bool Exchange::prepare_target(Head& head) {
 }
 
 void Exchange::route_request(Head& head) {
-  LiveListener& listener = session_.listener();
+  LiveChain& listener = session_.listener();
   Ring& ring = worker_.ring();
   client_ = manager_.forwarding().on_request(head, {.peer = session_.peer_address(), .tls = session_.listener().has_tls()},
                                              {.high = ring.random(), .low = ring.random()});

@@ -1,7 +1,7 @@
 // The response's way through Exchange.
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
-#include "proxy/live_listener.h"
+#include "proxy/listener/live_chain.h"
 #include "proxy/downstream.h"
 #include "proxy/shard.h"
 

@@ -4,12 +4,12 @@
 
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
-#include "proxy/live_listener.h"
+#include "proxy/listener/live_chain.h"
 #include "proxy/shard.h"
 
 namespace ringside {
 
-H2Session::H2Session(LiveListener& listener, std::unique_ptr<Transport> transport, uint64_t id)
+H2Session::H2Session(LiveChain& listener, std::unique_ptr<Transport> transport, uint64_t id)
     : Downstream(listener, transport->peer_address(), id),
       transport_(std::move(transport)),
       codec_(*this, *this, listener.http().h2_limits(), listener.shard().h2_pool(), listener.shard().h2_stats()),

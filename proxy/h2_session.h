@@ -20,7 +20,7 @@ class H2Session final : public Downstream,
                         private CodecSink,
                         private CodecUser {
  public:
-  H2Session(LiveListener& listener, std::unique_ptr<Transport> transport, uint64_t id);
+  H2Session(LiveChain& listener, std::unique_ptr<Transport> transport, uint64_t id);
   ~H2Session() override;
   void on_retired() override;
   // On a fresh transport.

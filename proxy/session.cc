@@ -7,14 +7,12 @@
 #include "core/limits.h"
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
-#include "proxy/live_listener.h"
+#include "proxy/listener/live_chain.h"
 #include "proxy/shard.h"
 
 namespace ringside {
 
-Session::Session(LiveListener& listener, int fd) : Session(listener, listener.make_transport(fd)) {}
-
-Session::Session(LiveListener& listener, std::unique_ptr<Transport> transport)
+Session::Session(LiveChain& listener, std::unique_ptr<Transport> transport)
     : Downstream(listener, transport->peer_address(), listener.shard().next_connection_id()),
       transport_(std::move(transport)),
       codec_(*this, *this, listener.http().h1_limits(), listener.shard().h1_scratch()),

@@ -19,9 +19,8 @@ class Session final : public Downstream,
                       private CodecSink,
                       private CodecUser {
  public:
-  // Takes over the accepted socket.
-  Session(LiveListener& listener, int fd);
-  Session(LiveListener& listener, std::unique_ptr<Transport> transport);
+  // On a fresh transport.
+  Session(LiveChain& listener, std::unique_ptr<Transport> transport);
   ~Session() override;
   void on_retired() override;
   void start();

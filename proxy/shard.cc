@@ -45,13 +45,23 @@ void Shard::adopt(std::shared_ptr<const Snapshot> snapshot, std::vector<int> lis
     clusters_.back()->adopt(*entry->hosts);
   }
   for (size_t at = 0; at < snapshot_->listeners.size(); ++at) {
-    listeners_.push_back(std::make_unique<LiveListener>(*this, snapshot_->listeners[at], listening_fds[at]));
+    listeners_.push_back(std::make_unique<ListenerGate>(*this, snapshot_->listeners[at], listening_fds[at]));
     listeners_.back()->start();
   }
   ringside_stats_.inc(RingsideStat::snapshots_adopted);
 }
 
 void Shard::adopt_hosts(uint32_t cluster, const HostSet& hosts) { clusters_[cluster]->adopt(hosts); }
+
+ListenerGate* Shard::gate_of(const Address& address) {
+  ListenerGate* any = nullptr;
+  for (const std::unique_ptr<ListenerGate>& gate : listeners_) {
+    const Address& own = gate->spec().address;
+    if (own == address) return gate.get();
+    if (any == nullptr && own.is_wildcard() && own.family() == address.family() && own.port() == address.port()) any = gate.get();
+  }
+  return any;
+}
 
 LogFile& Shard::log_file(const std::string& path) {
   std::unique_ptr<LogFile>& file = log_files_[path];
@@ -64,17 +74,17 @@ LogFile& Shard::log_file(const std::string& path) {
 // --- ending ------------------------------------------------------------------------------------------------------------
 
 void Shard::stop_accepting() {
-  for (const std::unique_ptr<LiveListener>& listener : listeners_) listener->stop_accepting();
+  for (const std::unique_ptr<ListenerGate>& listener : listeners_) listener->stop_accepting();
 }
 
 void Shard::drain() {
-  for (const std::unique_ptr<LiveListener>& listener : listeners_) listener->drain_sessions();
+  for (const std::unique_ptr<ListenerGate>& listener : listeners_) listener->drain_sessions();
 }
 
 void Shard::close_all() {
   stats_timer_.disarm();
   const Error why{ErrorCode::cancelled, Origin::local, Retry::never, "shutting down"};
-  for (const std::unique_ptr<LiveListener>& listener : listeners_) {
+  for (const std::unique_ptr<ListenerGate>& listener : listeners_) {
     listener->stop_accepting();
     listener->close_sessions(why);
   }
@@ -91,7 +101,7 @@ bool Shard::quiet() const {
 
 uint32_t Shard::connections() const {
   uint32_t sum = 0;
-  for (const std::unique_ptr<LiveListener>& listener : listeners_) sum += listener->connections();
+  for (const std::unique_ptr<ListenerGate>& listener : listeners_) sum += listener->connections();
   return sum;
 }
 
@@ -108,7 +118,7 @@ void Shard::bury(std::unique_ptr<Listener> listener) {
 }
 
 void Shard::on_descriptor_freed() {
-  for (const std::unique_ptr<LiveListener>& listener : listeners_) listener->resume_accepting();
+  for (const std::unique_ptr<ListenerGate>& listener : listeners_) listener->resume_accepting();
 }
 
 void Shard::on_stats_timer() {

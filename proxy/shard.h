@@ -9,7 +9,7 @@
 #include "core/stats.h"
 #include "core/worker.h"
 #include "proxy/exchange.h"
-#include "proxy/live_listener.h"
+#include "proxy/listener/listener_gate.h"
 #include "proxy/observe/h2_stat_cells.h"
 #include "proxy/session.h"
 #include "proxy/observe/log_file.h"
@@ -49,6 +49,8 @@ class Shard {
   H2ScratchPool& h2_pool() { return codec_pools_.h2; }
   // Of all connections from clients.
   H2Stats& h2_stats() { return h2_stats_.numbers(); }
+  // The listener of exactly this address, else of its port at any address; null: there is none.
+  ListenerGate* gate_of(const Address& address);
   Cluster* cluster(uint32_t index) { return clusters_[index].get(); }
   LogFile& log_file(const std::string& path);
   SecondCache& second_cache() { return second_cache_; }
@@ -56,9 +58,11 @@ class Shard {
 
   Exchange* new_exchange(Downstream& session, Stream& stream) { return exchanges_.make(session, stream); }
   void free_exchange(Exchange& exchange) { exchanges_.destroy(&exchange); }
-  Session* new_session(LiveListener& listener, int fd) { return sessions_.make(listener, fd); }
+  Session* new_session(LiveChain& listener, std::unique_ptr<Transport> transport) {
+    return sessions_.make(listener, std::move(transport));
+  }
   void free_session(Session& session) { sessions_.destroy(&session); }
-  H2Session* new_h2_session(LiveListener& listener, std::unique_ptr<Transport> transport, uint64_t id) {
+  H2Session* new_h2_session(LiveChain& listener, std::unique_ptr<Transport> transport, uint64_t id) {
     h2_stats_.attach(registry_, {.prefix = "http2."}, worker_.index());
     return h2_sessions_.make(listener, std::move(transport), id);
   }
@@ -86,7 +90,7 @@ class Shard {
   Slab<H2Session> h2_sessions_;
   std::map<std::string, std::unique_ptr<LogFile>> log_files_;
   std::vector<std::unique_ptr<Cluster>> clusters_;
-  std::vector<std::unique_ptr<LiveListener>> listeners_;
+  std::vector<std::unique_ptr<ListenerGate>> listeners_;
   uint64_t connection_ids_ = 0;
   TimerFor<Shard, &Shard::on_stats_timer> stats_timer_{*this};
 };

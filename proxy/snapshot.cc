@@ -24,6 +24,70 @@ std::shared_ptr<const ClusterEntry> build_cluster(const ClusterSpec& spec, Stats
   return entry;
 }
 
+struct BuildContext {
+  const NodeSpec& node;
+  const ClusterNames& index;
+  StatsRegistry& stats;
+};
+
+std::expected<ChainEntry, std::string> build_chain(const FilterChainSpec& spec, const std::string& stat_address,
+                                                   const BuildContext& context) {
+  ChainEntry entry;
+  entry.spec = &spec;
+  if (spec.tls != nullptr) entry.tls_stats = context.stats.group<TlsStat>(listener_scope(stat_address));
+  if (spec.http != nullptr) {
+    auto manager = HttpManager::build(spec.http, context.node, context.index);
+    if (!manager) return std::unexpected(spec.where + ": " + manager.error());
+    entry.http = *manager;
+    entry.http_stats = context.stats.group<HttpStat>(http_scope(spec.http->stat_prefix));
+    entry.listener_http_stats =
+        context.stats.group<ListenerHttpStat>(listener_http_scope(stat_address, spec.http->stat_prefix));
+  } else if (spec.tcp != nullptr) {
+    const auto found = context.index.find(spec.tcp->cluster);
+    if (found == context.index.end()) return std::unexpected(spec.where + ": unknown cluster " + spec.tcp->cluster);
+    entry.tcp_cluster = found->second;
+    entry.tcp_stats = context.stats.group<TcpStat>(tcp_scope(spec.tcp->stat_prefix));
+  }
+  return entry;
+}
+
+void add_filter_stats(const ListenerFilterSpec& filter, StatsRegistry& stats, ListenerEntry& entry) {
+  switch (filter.kind) {
+    case ListenerFilterKind::original_dst: return;
+    case ListenerFilterKind::tls_inspector:
+      entry.tls_inspector_stats = stats.group<TlsInspectorStat>({.prefix = "tls_inspector."});
+      return;
+    case ListenerFilterKind::http_inspector:
+      entry.http_inspector_stats = stats.group<HttpInspectorStat>({.prefix = "http_inspector."});
+      return;
+    case ListenerFilterKind::proxy_protocol:
+      entry.proxy_protocol_stats = stats.group<ProxyProtocolStat>(proxy_protocol_scope(filter.stat_prefix));
+      entry.proxy_protocol_errors = stats.group<ProxyProtocolErrorStat>({.prefix = ""});
+      return;
+  }
+}
+
+std::expected<std::shared_ptr<const ListenerEntry>, std::string> build_listener(const ListenerSpec& spec,
+                                                                                const BuildContext& context) {
+  auto entry = std::make_shared<ListenerEntry>();
+  entry->spec = spec;
+  entry->stat_address = spec.stat_prefix.empty() ? spec.address.text() : spec.stat_prefix;
+  entry->stats = context.stats.group<ListenerStat>(listener_scope(entry->stat_address));
+  for (const ListenerFilterSpec& filter : spec.filters) add_filter_stats(filter, context.stats, *entry);
+  auto table = FilterChainTable::build(entry->spec.chains);
+  if (!table) return std::unexpected(spec.where + ": two filter chains match the same connections");
+  entry->table = *std::move(table);
+  std::vector<const FilterChainSpec*> chains;
+  for (const FilterChainSpec& chain : entry->spec.chains) chains.push_back(&chain);
+  if (entry->spec.default_chain != nullptr) chains.push_back(entry->spec.default_chain.get());
+  for (const FilterChainSpec* chain : chains) {
+    auto built = build_chain(*chain, entry->stat_address, context);
+    if (!built) return std::unexpected(built.error());
+    entry->chains.push_back(*std::move(built));
+  }
+  return entry;
+}
+
 }  // namespace
 
 std::expected<std::shared_ptr<const Snapshot>, std::string> Snapshot::build(const Specs& specs, StatsRegistry& stats,
@@ -35,25 +99,9 @@ std::expected<std::shared_ptr<const Snapshot>, std::string> Snapshot::build(cons
     snapshot->clusters.push_back(build_cluster(spec, stats, workers));
   }
   for (const ListenerSpec& spec : specs.listeners) {
-    auto entry = std::make_shared<ListenerEntry>();
-    entry->spec = spec;
-    entry->stat_address = spec.stat_prefix.empty() ? spec.address.text() : spec.stat_prefix;
-    entry->stats = stats.group<ListenerStat>(listener_scope(entry->stat_address));
-    if (spec.tls != nullptr) entry->tls_stats = stats.group<TlsStat>(listener_scope(entry->stat_address));
-    if (spec.http != nullptr) {
-      auto manager = HttpManager::build(spec.http, specs.node, index);
-      if (!manager) return std::unexpected(spec.where + ": " + manager.error());
-      entry->http = *manager;
-      entry->http_stats = stats.group<HttpStat>(http_scope(spec.http->stat_prefix));
-      entry->listener_http_stats =
-          stats.group<ListenerHttpStat>(listener_http_scope(entry->stat_address, spec.http->stat_prefix));
-    } else if (spec.tcp != nullptr) {
-      const auto found = index.find(spec.tcp->cluster);
-      if (found == index.end()) return std::unexpected(spec.where + ": unknown cluster " + spec.tcp->cluster);
-      entry->tcp_cluster = found->second;
-      entry->tcp_stats = stats.group<TcpStat>(tcp_scope(spec.tcp->stat_prefix));
-    }
-    snapshot->listeners.push_back(std::move(entry));
+    auto entry = build_listener(spec, {.node = specs.node, .index = index, .stats = stats});
+    if (!entry) return std::unexpected(entry.error());
+    snapshot->listeners.push_back(*std::move(entry));
   }
   return snapshot;
 }

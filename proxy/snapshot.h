@@ -8,6 +8,7 @@
 
 #include "core/stats.h"
 #include "proxy/http_manager.h"
+#include "proxy/listener/filter_chain_table.h"
 #include "proxy/observe/stat_names.h"
 #include "proxy/specs.h"
 #include "proxy/upstream/breaker.h"
@@ -24,16 +25,27 @@ struct ClusterEntry {
   std::shared_ptr<const HostSet> hosts;  // at the time of the snapshot; changes travel by themselves
 };
 
-struct ListenerEntry {
-  ListenerSpec spec;
-  std::string stat_address;  // as it stands in stat names
+struct ChainEntry {
+  const FilterChainSpec* spec = nullptr;    // of the listener's entry
   std::shared_ptr<const HttpManager> http;  // null for TCP
   uint32_t tcp_cluster = 0;                 // index, for TCP
-  StatGroup<ListenerStat> stats;
   StatGroup<HttpStat> http_stats;
   StatGroup<ListenerHttpStat> listener_http_stats;
   StatGroup<TcpStat> tcp_stats;
   StatGroup<TlsStat> tls_stats;  // with TLS only
+};
+
+struct ListenerEntry {
+  ListenerSpec spec;
+  std::string stat_address;        // as it stands in stat names
+  std::vector<ChainEntry> chains;  // as in the spec, then the default one if there is one
+  FilterChainTable table;          // without the default one
+  StatGroup<ListenerStat> stats;
+  // Of the listener filters that there are.
+  StatGroup<TlsInspectorStat> tls_inspector_stats;
+  StatGroup<HttpInspectorStat> http_inspector_stats;
+  StatGroup<ProxyProtocolStat> proxy_protocol_stats;
+  StatGroup<ProxyProtocolErrorStat> proxy_protocol_errors;
 };
 
 struct Snapshot {

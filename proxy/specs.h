@@ -1,6 +1,7 @@
 #pragma once
 // The whole configuration as plain immutable data: what control/ hands to the data plane. No protobuf, no live state.
 // Defaults are Envoy's. Durations: zero means "off" unless a comment says otherwise.
+#include <bitset>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -164,6 +165,47 @@ struct TcpProxySpec {
   std::vector<AccessLogSpec> access_logs;
 };
 
+// Which connections a filter chain takes; what is empty takes any.
+enum class SourceType : uint8_t { any, same_ip_or_loopback, external };
+struct FilterChainMatchSpec {
+  std::optional<uint16_t> destination_port;
+  std::vector<CidrSpec> destinations;
+  std::vector<std::string> server_names;  // lower case; "*.name" takes what ends with ".name"
+  std::string transport_protocol;         // "tls" or "raw_buffer", as the first bytes say
+  std::vector<std::string> application_protocols;
+  std::vector<CidrSpec> direct_sources;  // of the socket's peer
+  SourceType source_type = SourceType::any;
+  std::vector<CidrSpec> sources;
+  std::vector<uint16_t> source_ports;
+};
+struct FilterChainSpec {
+  std::string name;
+  FilterChainMatchSpec match;
+  // Exactly one is set.
+  std::shared_ptr<const HttpManagerSpec> http;
+  std::shared_ptr<const TcpProxySpec> tcp;
+  TlsContextPtr tls;              // null: plain bytes
+  Duration handshake_timeout{0};  // of TLS
+  std::string where;
+};
+
+// What looks at the first bytes of connections, or reads a header in front of them, so that a filter chain can be found.
+enum class ListenerFilterKind : uint8_t { original_dst, proxy_protocol, tls_inspector, http_inspector };
+// By number; 0 is for connections without ports.
+using PortSet = std::bitset<65536>;
+struct ListenerFilterSpec {
+  ListenerFilterKind kind = ListenerFilterKind::tls_inspector;
+  std::shared_ptr<const PortSet> disabled_ports;  // of destinations that it does not look at; null: none
+  // Of tls_inspector.
+  bool ja3 = false, ja4 = false;
+  bool close_on_broken_hello = false;
+  uint32_t hello_bytes_max = 16 * 1024;
+  // Of proxy_protocol.
+  bool header_may_be_absent = false;
+  bool version1 = true, version2 = true;
+  std::string stat_prefix;
+};
+
 struct ListenerSpec {
   std::string name;
   std::string stat_prefix;  // empty: made of the address
@@ -173,11 +215,12 @@ struct ListenerSpec {
   bool bind_to_port = true;
   bool ipv4_compat = false;  // a wildcard address of IPv6 takes IPv4 clients as well
   uint32_t tcp_backlog = 0;  // 0: the system's maximum
-  // Exactly one is set.
-  std::shared_ptr<const HttpManagerSpec> http;
-  std::shared_ptr<const TcpProxySpec> tcp;
-  TlsContextPtr tls;              // null: plain bytes
-  Duration handshake_timeout{0};  // of TLS
+  std::vector<ListenerFilterSpec> filters;
+  Duration filters_timeout = seconds(15);
+  bool continue_on_filters_timeout = false;
+  bool use_original_destination = false;  // connections go on to the listener of the address that they went to at first
+  std::vector<FilterChainSpec> chains;
+  std::shared_ptr<const FilterChainSpec> default_chain;  // for what no other one takes; null: it is closed
   std::string where;
 };
 

@@ -2,13 +2,13 @@
 
 #include <utility>
 
-#include "proxy/live_listener.h"
+#include "proxy/listener/live_chain.h"
 #include "proxy/shard.h"
 #include "proxy/upstream/cluster.h"
 
 namespace ringside {
 
-TcpSession::TcpSession(LiveListener& listener, int fd)
+TcpSession::TcpSession(LiveChain& listener, std::unique_ptr<Transport> transport)
     : listener_(listener),
       worker_(listener.worker()),
       down_(*this, up_),
@@ -17,13 +17,13 @@ TcpSession::TcpSession(LiveListener& listener, int fd)
       started_(worker_.now()),
       last_activity_(started_),
       started_wall_(worker_.ring().wall_now()) {
-  down_.attach(listener_.make_transport(fd));
+  down_.attach(std::move(transport));
   if (listener_.has_access_logs()) peer_ = down_.transport()->peer_address();
 }
 
 TcpSession::~TcpSession() = default;
 
-const TcpProxySpec& TcpSession::spec() const { return *listener_.spec().tcp; }
+const TcpProxySpec& TcpSession::spec() const { return *listener_.chain_spec().tcp; }
 
 void TcpSession::start() {
   listener_.tcp_stats().inc(TcpStat::downstream_cx_total);
@@ -228,7 +228,14 @@ void TcpSession::log() {
   listener_.describe_tls(*down_.transport(), record, arena);
   if (const auto* tls = upstream_tls()) record.upstream_transport_failure_reason = tls->failure_text();
   const Address peer = peer_;
+  const ConnectionFacts* const facts = down_.transport()->facts_before();
   record.downstream_remote = &peer;
+  record.downstream_direct_remote = facts != nullptr && !facts->direct_peer.empty() ? &facts->direct_peer : &peer;
+  // The socket is closed by now: one that listens at any address has forgotten which it was.
+  const Address& bound = listener_.spec().address;
+  if (facts != nullptr && !facts->local.empty()) record.downstream_local = &facts->local;
+  else if (!bound.is_wildcard()) record.downstream_local = &bound;
+  record.filter_chain_name = listener_.chain_spec().name;
   record.listener_name = listener_.spec().name;
   record.start_time = started_wall_;
   record.bytes_received = down_.received_bytes;

@@ -16,12 +16,12 @@ namespace ringside {
 
 class Cluster;
 class Endpoint;
-class LiveListener;
+class LiveChain;
 
 class TcpSession final : public Retired, public Link<TcpSession>, private DialerUser, private TlsUser {
  public:
-  // Takes over the accepted socket.
-  TcpSession(LiveListener& listener, int fd);
+  // On a fresh transport.
+  TcpSession(LiveChain& listener, std::unique_ptr<Transport> transport);
   ~TcpSession() override;
   void start();
   // Ends at once, both sides.
@@ -76,7 +76,7 @@ class TcpSession final : public Retired, public Link<TcpSession>, private Dialer
   void log();
   const TcpProxySpec& spec() const;
 
-  LiveListener& listener_;
+  LiveChain& listener_;
   Worker& worker_;
   Cluster* cluster_ = nullptr;
   Endpoint* endpoint_ = nullptr;

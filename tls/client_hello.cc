@@ -203,7 +203,7 @@ HelloOutcome ClientHelloReader::collect(std::string_view bytes) {
     if (whole.size() >= message_header_bytes) {
       Cursor start(whole.substr(1));
       wanted = message_header_bytes + start.number(3);
-      if (wanted > hello_bytes_max) return broken("hello too large");
+      if (wanted > hello_bytes_max) return broken(too_large);
     }
     if (part.size() < size && whole.size() < wanted) return HelloOutcome::more;
     bytes.remove_prefix(part.size());

@@ -33,6 +33,7 @@ class ClientHelloReader {
  public:
   // A hello that is larger is `broken`.
   static constexpr size_t hello_bytes_max = 16 * 1024;
+  static constexpr std::string_view too_large = "hello too large";  // the problem then
   // In more pieces as well: each read begins anew.
   static constexpr size_t records_max = 64;
 

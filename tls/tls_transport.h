@@ -73,7 +73,7 @@ class TlsTransport final : public Transport,
   TlsTransport(Worker& worker, TlsContextPtr context, std::unique_ptr<Transport> below, TlsConnectionOptions options = {});
   ~TlsTransport() override;
 
-  // Bytes that someone read off the socket before (a peek at the ClientHello). Before start().
+  // Bytes that someone was given before by the transport below (a peek at the ClientHello). Before start().
   void feed(Slice bytes);
   void start(TransportUser& user, size_t credit_bytes) override;
   void send(Slice bytes) override;
@@ -89,6 +89,7 @@ class TlsTransport final : public Transport,
   size_t unsent_bytes() const override { return plain_.size_bytes() + plain_below_bytes_; }
   Address local_address() const override { return below_->local_address(); }
   Address peer_address() const override { return below_->peer_address(); }
+  const ConnectionFacts* facts_before() const override { return below_->facts_before(); }
 
   TlsState state() const { return state_; }
   const TlsContext& context() const { return *context_; }

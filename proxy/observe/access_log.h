@@ -37,12 +37,15 @@ struct AccessLogRecord {
   std::string_view route_name;
   std::string_view virtual_host;
   std::string_view listener_name;
+  std::string_view filter_chain_name;
   std::string_view upstream_host;  // ip:port
   std::string_view upstream_cluster;
   std::string_view upstream_transport_failure_reason;
   std::string_view tls_version;      // of the client's connection, as the next ones
   std::string_view tls_cipher;
   std::string_view tls_server_name;  // SNI
+  std::string_view tls_ja3;
+  std::string_view tls_ja4;
   std::string_view tls_peer_subject;
   std::string_view tls_peer_uri_san;  // several are separated by commas
   std::string_view tls_peer_dns_san;

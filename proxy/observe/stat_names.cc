@@ -101,4 +101,8 @@ StatScope listener_http_scope(std::string_view address, std::string_view stat_pr
   return scope;
 }
 
+StatScope proxy_protocol_scope(std::string_view stat_prefix) {
+  return {.prefix = stat_prefix.empty() ? "proxy_proto." : "proxy_proto." + stat_name_part(stat_prefix) + "."};
+}
+
 }  // namespace ringside

@@ -141,6 +141,19 @@ namespace ringside {
   C(downstream_flow_control_resumed_reading_total) C(early_data_received_count_total) C(idle_timeout)                \
   C(max_downstream_connection_duration) C(route_delayed_total) G(upstream_flush_active) C(upstream_flush_total)
 
+// tls_inspector., http_inspector., proxy_proto.[<stat_prefix>.] and no prefix at all: listener filters.
+#define RS_TLS_INSPECTOR_STATS(C, G, H, N)                                                                     \
+  C(alpn_found) C(alpn_not_found) H(bytes_processed) C(client_hello_too_large) C(sni_found) C(sni_not_found)   \
+  C(tls_found) C(tls_not_found)
+#define RS_HTTP_INSPECTOR_STATS(C, G, H, N) C(http10_found) C(http11_found) C(http2_found) C(http_not_found) C(read_error)
+#define RS_PROXY_PROTOCOL_STATS(C, G, H, N)                                                                    \
+  C(not_found_allowed) C(not_found_disallowed)                                                                 \
+  N(v1_disallowed, counter, always, "versions.v1.disallowed") N(v1_error, counter, always, "versions.v1.error") \
+  N(v1_found, counter, always, "versions.v1.found")                                                            \
+  N(v2_disallowed, counter, always, "versions.v2.disallowed") N(v2_error, counter, always, "versions.v2.error") \
+  N(v2_found, counter, always, "versions.v2.found")
+#define RS_PROXY_PROTOCOL_ERROR_STATS(C, G, H, N) C(downstream_cx_proxy_proto_error)
+
 // http1.: the codec on the downstream side.
 #define RS_HTTP1_STATS(C, G, H, N)                                                 \
   C(dropped_headers_with_underscores) C(metadata_not_supported_error)              \
@@ -209,6 +222,10 @@ RS_STAT_GROUP(ListenerStat, listener_stat_defs, RS_LISTENER_STATS)
 RS_STAT_GROUP(ListenerWorkerStat, listener_worker_stat_defs, RS_LISTENER_WORKER_STATS)
 RS_STAT_GROUP(ListenerHttpStat, listener_http_stat_defs, RS_LISTENER_HTTP_STATS)
 RS_STAT_GROUP(TcpStat, tcp_stat_defs, RS_TCP_STATS)
+RS_STAT_GROUP(TlsInspectorStat, tls_inspector_stat_defs, RS_TLS_INSPECTOR_STATS)
+RS_STAT_GROUP(HttpInspectorStat, http_inspector_stat_defs, RS_HTTP_INSPECTOR_STATS)
+RS_STAT_GROUP(ProxyProtocolStat, proxy_protocol_stat_defs, RS_PROXY_PROTOCOL_STATS)
+RS_STAT_GROUP(ProxyProtocolErrorStat, proxy_protocol_error_stat_defs, RS_PROXY_PROTOCOL_ERROR_STATS)
 RS_STAT_GROUP(Http1Stat, http1_stat_defs, RS_HTTP1_STATS)
 RS_STAT_GROUP(Http2Stat, http2_stat_defs, RS_HTTP2_STATS)
 RS_STAT_GROUP(ListenerManagerStat, listener_manager_stat_defs, RS_LISTENER_MANAGER_STATS)
@@ -237,5 +254,7 @@ StatScope tcp_scope(std::string_view stat_prefix);
 StatScope listener_scope(std::string_view address);
 StatScope listener_worker_scope(std::string_view address, uint32_t worker);
 StatScope listener_http_scope(std::string_view address, std::string_view stat_prefix);
+// `stat_prefix` may be empty.
+StatScope proxy_protocol_scope(std::string_view stat_prefix);
 
 }  // namespace ringside

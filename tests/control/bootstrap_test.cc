@@ -59,15 +59,15 @@ LoadOutcome load(std::string_view text) {
 HttpManagerSpec manager(std::string_view fields) {
   const LoadOutcome outcome =
       load(std::string(http_head) + indented(fields, 16) + std::string(http_tail) + std::string(web));
-  if (outcome.specs.listeners.empty() || !outcome.specs.listeners[0].http) return {};
-  return *outcome.specs.listeners[0].http;
+  if (outcome.specs.listeners.empty() || !outcome.specs.listeners[0].chains[0].http) return {};
+  return *outcome.specs.listeners[0].chains[0].http;
 }
 
 HttpManagerSpec manager_with_routes(std::string_view route_config) {
   const LoadOutcome outcome =
       load(std::string(http_head) + "                route_config:\n" + indented(route_config, 18) + std::string(web));
-  if (outcome.specs.listeners.empty() || !outcome.specs.listeners[0].http) return {};
-  return *outcome.specs.listeners[0].http;
+  if (outcome.specs.listeners.empty() || !outcome.specs.listeners[0].chains[0].http) return {};
+  return *outcome.specs.listeners[0].chains[0].http;
 }
 
 ClusterSpec cluster(std::string_view fields) {
@@ -299,15 +299,17 @@ static_resources:
   EXPECT_EQ(spec.connection_buffer_bytes_max, UINT32_MAX) << "0 means no limit";
   EXPECT_FALSE(spec.enable_reuse_port || spec.bind_to_port);
   EXPECT_EQ(spec.tcp_backlog, 9u);
-  ASSERT_TRUE(spec.tcp);
-  EXPECT_EQ(spec.tcp->idle_timeout, Duration(0));
-  EXPECT_EQ(spec.tcp->connect_attempts_max, 3u);
-  EXPECT_EQ(spec.tcp->connection_duration_max, seconds(5));
-  ASSERT_EQ(spec.tcp->access_logs.size(), 2u);
-  EXPECT_EQ(spec.tcp->access_logs[0].path, "/dev/stdout");
-  EXPECT_EQ(spec.tcp->access_logs[0].format, "%DURATION%\n");
-  EXPECT_EQ(spec.tcp->access_logs[1].path, "access.log");
-  EXPECT_EQ(spec.tcp->access_logs[1].format, "");
+  ASSERT_EQ(spec.chains.size(), 1u);
+  const auto& relay = spec.chains[0].tcp;
+  ASSERT_TRUE(relay);
+  EXPECT_EQ(relay->idle_timeout, Duration(0));
+  EXPECT_EQ(relay->connect_attempts_max, 3u);
+  EXPECT_EQ(relay->connection_duration_max, seconds(5));
+  ASSERT_EQ(relay->access_logs.size(), 2u);
+  EXPECT_EQ(relay->access_logs[0].path, "/dev/stdout");
+  EXPECT_EQ(relay->access_logs[0].format, "%DURATION%\n");
+  EXPECT_EQ(relay->access_logs[1].path, "access.log");
+  EXPECT_EQ(relay->access_logs[1].format, "");
 }
 
 // --- Scalars by the type of their field ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "control/bootstrap.h"
+#include "proxy/listener/filter_chain_table.h"
 #include "proxy/observe/access_log.h"
 
 namespace ringside {
@@ -41,6 +42,12 @@ std::string check_format(std::string_view format) {
   return parsed ? std::string() : parsed.error().message;
 }
 
+std::optional<LoadOptions::ChainClash> check_chains(const std::vector<FilterChainSpec>& chains) {
+  const auto table = FilterChainTable::build(chains);
+  if (table) return std::nullopt;
+  return LoadOptions::ChainClash{table.error().first, table.error().second};
+}
+
 // Errors first, then warnings, without the folder that the file is in.
 std::string what_is_said(const std::string& name) {
   const fs::path path = folder / name;
@@ -48,6 +55,7 @@ std::string what_is_said(const std::string& name) {
   options.sources.push_back({ConfigSource::Kind::file, path});
   options.allow_unknown_static_fields = content(path).starts_with("# flags: --allow-unknown-static-fields\n");
   options.check_access_log_format = check_format;
+  options.check_filter_chains = check_chains;
   LoadOutcome outcome = load_bootstrap(options);
   std::string text = render_errors(outcome.errors, ErrorStyle::lines);
   for (const ConfigError& warning : outcome.warnings) text += "warning: " + warning.text() + "\n";

@@ -10,7 +10,7 @@ import harness
 import pytest
 
 EXAMPLES = harness.ROOT / "examples"
-CONFIGURATIONS = ["mtls_sidecar.yaml", "sidecar.yaml", "tcp_proxy.json"]
+CONFIGURATIONS = ["mtls_sidecar.yaml", "permissive.yaml", "sidecar.yaml", "tcp_proxy.json"]
 
 
 def test_no_example_is_forgotten():
@@ -101,5 +101,37 @@ def test_mutual_tls_between_two_services(binary, with_certificates, origin):
         done = subprocess.run(stranger, input=request, capture_output=True, timeout=60)
         assert b"HTTP/" not in done.stdout, "without a certificate"
         assert len(service.seen) == 1
+    finally:
+        proxy.check_end()
+
+
+def test_one_port_for_mutual_tls_and_plain(binary, with_certificates, origin):
+    """Permissive mode: who has a certificate is known by it, who has none is served all the same and cannot claim a name."""
+    service = origin()
+    ports = {name: harness.free_port() for name in ("15000", "15006")} | {"18080": service.port}
+    config = (EXAMPLES / "permissive.yaml").read_text()
+    for fixed, free in ports.items():
+        config = config.replace(f"port_value: {fixed}", f"port_value: {free}")
+    proxy = harness.Proxy(with_certificates, config)
+    proxy.admin_port = ports["15000"]
+    request = b"GET /hello HTTP/1.1\r\nhost: b\r\nx-peer: liar\r\nconnection: close\r\n\r\n"
+
+    def over_tls(*arguments):
+        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{ports['15006']}", "-quiet", *arguments]
+        return subprocess.run(command, cwd=with_certificates / "certificates", input=request, capture_output=True, timeout=60).stdout
+
+    try:
+        proxy.ready()
+        assert harness.parse_response(harness.exchange(ports["15006"], request)).status == 200
+        assert service.seen[-1].all("x-peer") == [], "plain: nobody"
+        assert b"HTTP/1.1 200" in over_tls("-alpn", "istio", "-cert", "a.pem", "-key", "a.key")
+        assert service.seen[-1].all("x-peer") == ["spiffe://mesh/a"]
+        assert b"HTTP/" not in over_tls("-alpn", "istio"), "a sidecar without a certificate"
+        assert len(service.seen) == 2
+        assert b"HTTP/" not in over_tls("-cert", "a.pem", "-key", "a.key"), "TLS that is the service's own, and the service has none"
+        assert (proxy.stat("tls_inspector.tls_found"), proxy.stat("tls_inspector.tls_not_found")) == (3, 1)
+        assert (proxy.stat("http.plain.downstream_rq_total"), proxy.stat("http.mutual_tls.downstream_rq_total")) == (1, 1)
+        harness.wait_until(lambda: proxy.stat("tcp.as_it_is.downstream_cx_total") == 1, "the third is relayed")
+        harness.wait_until(lambda: "mutual-tls 127.0.0.1" in proxy.log and "spiffe://mesh/a GET /hello 200" in proxy.log, "it is logged")
     finally:
         proxy.check_end()

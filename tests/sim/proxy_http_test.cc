@@ -208,14 +208,14 @@ void HttpScenario::run() {
   limited_ = true;
   if (manners_ == Manners::good && !faulty_) {
     // Nothing but the proxy's own mistakes can keep an answer from its client.
-    auto manager = std::make_shared<HttpManagerSpec>(*specs.listeners[0].http);
+    auto manager = std::make_shared<HttpManagerSpec>(*specs.listeners[0].chains[0].http);
     manager->stream_idle_timeout = manager->protocol.idle_timeout = minutes(1);
     manager->request_headers_timeout = manager->request_timeout = Duration::zero();
     manager->protocol.stream_duration_max = manager->protocol.connection_duration_max = Duration::zero();
     manager->protocol.requests_per_connection_max = 0;
     manager->delayed_close_timeout = seconds(10);
     manager->routes.virtual_hosts[0].routes[0].timeout = Duration::zero();
-    specs.listeners[0].http = manager;
+    specs.listeners[0].chains[0].http = manager;
     specs.clusters[0].thresholds = {};
     specs.clusters[0].connect_timeout = seconds(10);
     limited_ = false;

@@ -19,6 +19,7 @@ struct TcpPlan {
   size_t down_bytes = 0;      // from the server
   bool server_waits = false;  // answers when the client has ended
   uint32_t breaks_off = 0;
+  std::string header;  // of the PROXY protocol, where the listener reads one
   size_t up_arrived = 0;
   size_t down_arrived = 0;
   bool up_ended = false;    // FIN arrived at the server
@@ -36,6 +37,11 @@ struct TcpPlan {
   }
 };
 constexpr size_t name_bytes = 8;
+
+// From 192.0.2.7, with an addition behind the addresses.
+std::string header_v2() {
+  return {"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x11\xc0\0\2\7\xc6\x33\x64\x09\x0f\xa0\0\x50\4\0\2ok", 33};
+}
 
 // Sends a text in pieces, with pauses.
 class Talker : public Peer {
@@ -81,7 +87,7 @@ class TcpClient final : public Talker {
   }
 
  private:
-  void on_connected() override { talk(plan_.up_text(), plan_.breaks_off); }
+  void on_connected() override { talk(plan_.header + plan_.up_text(), plan_.breaks_off); }
   void on_bytes(std::string_view bytes) override {
     EXPECT_TRUE(matches_pattern(plan_.down_pattern(), plan_.down_arrived, bytes)) << "connection " << plan_.id;
     plan_.down_arrived += bytes.size();
@@ -156,6 +162,7 @@ class TcpScenario {
   ProxyWorld proxy_;
   Random& random_;
   bool faulty_;
+  bool inspects_ = random_.chance(400'000);
   Address origin_ = *Address::from_ip("10.2.0.1", 5432);
   ListeningSocketPtr listener_;
   std::vector<TcpPlan> plans_;
@@ -175,7 +182,13 @@ Specs TcpScenario::make_specs() {
   listener.name = "sim";
   listener.address = *Address::from_ip("10.0.0.1", 80);
   if (random_.chance(500'000)) listener.connection_buffer_bytes_max = static_cast<uint32_t>(random_.between(1, 100'000));
-  listener.tcp = relay;
+  listener.chains.emplace_back().tcp = relay;
+  if (inspects_) {
+    listener.filters.resize(2);
+    listener.filters[0].kind = ListenerFilterKind::proxy_protocol;
+    if (faulty_) listener.filters_timeout = milliseconds(random_.between(1, 3000));
+    listener.chains[0].match.sources.push_back({*Address::from_ip("192.0.2.0", 0), 24});
+  }
   ClusterSpec cluster;
   cluster.name = "origin";
   EndpointSpec endpoint;
@@ -198,6 +211,7 @@ void TcpScenario::make_plans() {
     plan.down_bytes = random_.chance(200'000) ? 0 : random_.below(random_.chance(200'000) ? 600'000 : 10'000);
     plan.server_waits = random_.chance(300'000);
     if (random_.chance(150'000)) plan.breaks_off = 100'000;
+    if (inspects_) plan.header = random_.chance(500'000) ? "PROXY TCP4 192.0.2.7 198.51.100.9 4000 80\r\n" : header_v2();
   }
 }
 
@@ -240,7 +254,9 @@ void TcpScenario::check() {
     EXPECT_EQ(plan.down_arrived, plan.down_bytes) << "connection " << plan.id;
   }
   EXPECT_LE(proxy_.log_lines().size(), plans_.size());
-  if (!faulty_) {
+  // Who breaks off in a header has not been relayed.
+  const bool all_relayed = !inspects_ || std::ranges::all_of(plans_, [](const TcpPlan& plan) { return plan.breaks_off == 0; });
+  if (!faulty_ && all_relayed) {
     EXPECT_EQ(proxy_.log_lines().size(), plans_.size());
   }
 }

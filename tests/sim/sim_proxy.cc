@@ -109,7 +109,7 @@ Specs random_http_specs(Random& random, const std::vector<Address>& origins, con
   listener.name = "sim";
   listener.address = *Address::from_ip("10.0.0.1", 80);
   if (random.chance(500'000)) listener.connection_buffer_bytes_max = static_cast<uint32_t>(random.between(1, 100'000));
-  listener.http = manager;
+  listener.chains.emplace_back().http = manager;
 
   ClusterSpec cluster;
   cluster.name = "origins";
@@ -126,6 +126,12 @@ Specs random_http_specs(Random& random, const std::vector<Address>& origins, con
     cluster.thresholds.connections_max = static_cast<uint32_t>(random.between(1, 4));
     cluster.thresholds.pending_max = static_cast<uint32_t>(random.between(1, 4));
     cluster.thresholds.requests_max = static_cast<uint32_t>(random.between(1, 8));
+  }
+  if (random.chance(300'000)) {
+    listener.filters.push_back({});  // sees at the first byte that it is no TLS
+    listener.filters_timeout = milliseconds(random.between(500, 20'000));
+    listener.continue_on_filters_timeout = random.chance(500'000);
+    listener.chains[0].match.transport_protocol = "raw_buffer";
   }
   Specs specs;
   specs.listeners.push_back(std::move(listener));

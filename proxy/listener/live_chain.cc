@@ -1,9 +1,8 @@
-#include "proxy/live_listener.h"
+#include "proxy/listener/live_chain.h"
 
 #include <algorithm>
 
-#include "core/log.h"
-#include "core/tcp_transport.h"
+#include "proxy/listener/listener_gate.h"
 #include "proxy/shard.h"
 
 namespace ringside {
@@ -40,52 +39,50 @@ std::string_view joined(const std::vector<std::string>& names, Arena& arena) {
 
 }  // namespace
 
-LiveListener::LiveListener(Shard& shard, std::shared_ptr<const ListenerEntry> entry, int listening_fd)
-    : shard_(shard), worker_(shard.worker()), entry_(std::move(entry)) {
-  StatCells& cells = shard.stat_cells();
-  stats_ = cells.block(entry_->stats);
-  worker_stats_ = cells.block(shard.registry().group<ListenerWorkerStat>(listener_worker_scope(entry_->stat_address, worker_.index())));
-  if (has_tls()) tls_stats_ = cells.block(entry_->tls_stats);
-  if (entry_->http != nullptr) {
-    http_stats_ = cells.block(entry_->http_stats);
-    listener_http_stats_ = cells.block(entry_->listener_http_stats);
+LiveChain::LiveChain(ListenerGate& gate, const ListenerEntry& listener, const ChainEntry& entry)
+    : gate_(gate), shard_(gate.shard()), worker_(gate.worker()), listener_(listener), entry_(entry) {
+  StatCells& cells = shard_.stat_cells();
+  if (has_tls()) tls_stats_ = cells.block(entry_.tls_stats);
+  if (entry_.http != nullptr) {
+    http_stats_ = cells.block(entry_.http_stats);
+    listener_http_stats_ = cells.block(entry_.listener_http_stats);
   } else {
-    tcp_stats_ = cells.block(entry_->tcp_stats);
+    tcp_stats_ = cells.block(entry_.tcp_stats);
   }
-  if (listening_fd >= 0) accept_ = std::make_unique<Listener>(worker_, static_cast<ListenerUser&>(*this), listening_fd);
   open_logs();
 }
 
-LiveListener::~LiveListener() = default;
+LiveChain::~LiveChain() = default;
 
-void LiveListener::start() {
-  if (accept_ != nullptr) accept_->start();
-}
+Cluster* LiveChain::tcp_cluster() { return shard_.cluster(entry_.tcp_cluster); }
 
-Cluster* LiveListener::tcp_cluster() { return shard_.cluster(entry_->tcp_cluster); }
+StatBlock<ListenerStat>& LiveChain::stats() { return gate_.stats(); }
 
-std::unique_ptr<Transport> LiveListener::make_transport(int fd) {
-  auto plain = std::make_unique<TcpTransport>(worker_, fd);
-  if (!has_tls()) return plain;
-  return std::make_unique<TlsTransport>(worker_, entry_->spec.tls, std::move(plain), TlsConnectionOptions{.stats = &tls_stats_});
-}
-
-Instant LiveListener::handshake_deadline(const Transport& transport, Instant accepted) const {
+Instant LiveChain::handshake_deadline(const Transport& transport, Instant accepted) const {
   const TlsTransport* const tls = tls_of(transport);
   const bool waits = tls != nullptr && tls->state() <= TlsState::handshaking;
-  return waits && spec().handshake_timeout > Duration::zero() ? accepted + spec().handshake_timeout : Instant::max();
+  const Duration timeout = chain_spec().handshake_timeout;
+  return waits && timeout > Duration::zero() ? accepted + timeout : Instant::max();
 }
 
 // --- connections -------------------------------------------------------------------------------------------------------
 
-void LiveListener::on_accept(int fd) {
-  ++connections_;
-  stats_.inc(ListenerStat::downstream_cx_total);
-  stats_.inc(ListenerStat::downstream_cx_active);
-  worker_stats_.inc(ListenerWorkerStat::downstream_cx_total);
-  worker_stats_.inc(ListenerWorkerStat::downstream_cx_active);
-  if (entry_->http == nullptr) {
-    auto* session = new TcpSession(*this, fd);  // retires itself when both sides are closed
+void LiveChain::take(std::unique_ptr<TcpTransport> socket, Slice first_bytes) {
+  TcpTransport& plain = *socket;
+  start_session(make_transport(std::move(socket), first_bytes));
+  if (!first_bytes.empty()) plain.deliver(std::move(first_bytes));
+}
+
+std::unique_ptr<Transport> LiveChain::make_transport(std::unique_ptr<TcpTransport> socket, Slice& first_bytes) {
+  if (!has_tls()) return socket;
+  auto tls = std::make_unique<TlsTransport>(worker_, chain_spec().tls, std::move(socket), TlsConnectionOptions{.stats = &tls_stats_});
+  if (!first_bytes.empty()) tls->feed(std::move(first_bytes));
+  return tls;
+}
+
+void LiveChain::start_session(std::unique_ptr<Transport> transport) {
+  if (entry_.http == nullptr) {
+    auto* session = new TcpSession(*this, std::move(transport));  // retires itself when both sides are closed
     tcp_sessions_.push_back(*session);
     return session->start();
   }
@@ -96,26 +93,26 @@ void LiveListener::on_accept(int fd) {
     http_stats_.inc(HttpStat::downstream_cx_ssl_active);
   }
   if (http().spec().codec == CodecType::http2) {
-    H2Session* session = shard_.new_h2_session(*this, make_transport(fd), shard_.next_connection_id());
+    H2Session* session = shard_.new_h2_session(*this, std::move(transport), shard_.next_connection_id());
     h2_sessions_.push_back(*session);
     session->start();
-    if (draining_) session->drain();
+    if (gate_.draining()) session->drain();
     return;
   }
-  Session* session = shard_.new_session(*this, fd);  // retires itself when its transport is closed
+  Session* session = shard_.new_session(*this, std::move(transport));  // retires itself when its transport is closed
   sessions_.push_back(*session);
   session->start();
-  if (draining_) session->drain();
+  if (gate_.draining()) session->drain();
 }
 
-void LiveListener::on_http2(std::unique_ptr<Transport> transport, Http2Found found) {
+void LiveChain::on_http2(std::unique_ptr<Transport> transport, Http2Found found) {
   H2Session* session = shard_.new_h2_session(*this, std::move(transport), found.id);
   h2_sessions_.push_back(*session);
   session->take_over(found.started, std::move(found.first_bytes));
   if (found.draining) session->drain();
 }
 
-void LiveListener::on_session_closed(SessionEnd end) {
+void LiveChain::on_session_closed(SessionEnd end) {
   http_stats_.dec(HttpStat::downstream_cx_active);
   if (end.protocol == SessionProtocol::http1) http_stats_.dec(HttpStat::downstream_cx_http1_active);
   if (end.protocol == SessionProtocol::http2) http_stats_.dec(HttpStat::downstream_cx_http2_active);
@@ -131,42 +128,14 @@ void LiveListener::on_session_closed(SessionEnd end) {
   on_tcp_session_gone(end.lived);
 }
 
-void LiveListener::on_tcp_session_gone(Duration lived) {
-  --connections_;
-  stats_.dec(ListenerStat::downstream_cx_active);
-  stats_.inc(ListenerStat::downstream_cx_destroy);
-  stats_.record(ListenerStat::downstream_cx_length_ms, static_cast<uint64_t>(lived / milliseconds(1)));
-  worker_stats_.dec(ListenerWorkerStat::downstream_cx_active);
-  shard_.on_descriptor_freed();
-}
+void LiveChain::on_tcp_session_gone(Duration lived) { gate_.on_connection_gone(lived); }
 
-void LiveListener::on_accept_paused(bool paused) {
-  if (!paused) return;
-  shard_.ringside_stats().inc(RingsideStat::accept_paused);
-  RS_LOG_WARN(connection, "listener {}: out of file descriptors, accepting pauses until one is free (see ulimit -n)",
-              entry_->spec.name);
-}
-
-void LiveListener::resume_accepting() {
-  if (accept_ != nullptr && accept_->paused()) accept_->resume();
-}
-
-void LiveListener::stop_accepting() {
-  if (accept_ != nullptr) accept_->close();
-}
-
-void LiveListener::on_listener_closed() {
-  // Called by the object itself: it goes at the end of the turn, with us or later.
-  shard_.bury(std::move(accept_));
-}
-
-void LiveListener::drain_sessions() {
-  draining_ = true;
+void LiveChain::drain_sessions() {
   sessions_.for_each([](Session& session) { session.drain(); });
   h2_sessions_.for_each([](H2Session& session) { session.drain(); });
 }
 
-void LiveListener::close_sessions(Error why) {
+void LiveChain::close_sessions(Error why) {
   sessions_.for_each([&](Session& session) { session.close(why); });
   h2_sessions_.for_each([&](H2Session& session) { session.close(why); });
   tcp_sessions_.for_each([&](TcpSession& session) { session.close(why); });
@@ -174,13 +143,14 @@ void LiveListener::close_sessions(Error why) {
 
 // --- access logs -------------------------------------------------------------------------------------------------------
 
-void LiveListener::open_logs() {
+void LiveChain::open_logs() {
   const std::vector<AccessLogSpec>& specs =
-      entry_->http != nullptr ? entry_->spec.http->access_logs : entry_->spec.tcp->access_logs;
-  if (has_tls() && entry_->http != nullptr) {
-    const RouteConfigSpec& routes = entry_->spec.http->routes;
+      entry_.http != nullptr ? chain_spec().http->access_logs : chain_spec().tcp->access_logs;
+  if ((has_tls() || !spec().filters.empty()) && entry_.http != nullptr) {
+    const RouteConfigSpec& routes = chain_spec().http->routes;
     tells_tls_peer_ = headers_hold(routes, "%DOWNSTREAM_PEER_");
-    headers_tell_tls_ = headers_hold(routes, "%DOWNSTREAM_") || headers_hold(routes, "%REQUESTED_SERVER_NAME");
+    headers_tell_tls_ = headers_hold(routes, "%DOWNSTREAM_") || headers_hold(routes, "%REQUESTED_SERVER_NAME") ||
+                        headers_hold(routes, "%TLS_JA");
   }
   formats_.reserve(specs.size());  // logs_ points into it
   for (const AccessLogSpec& spec : specs) {
@@ -194,11 +164,16 @@ void LiveListener::open_logs() {
   }
 }
 
-void LiveListener::write_access_logs(const AccessLogRecord& record) {
+void LiveChain::write_access_logs(const AccessLogRecord& record) {
   for (const Log& log : logs_) log.file->append(*log.format, record, shard_.second_cache());
 }
 
-void LiveListener::describe_tls(const Transport& transport, AccessLogRecord& record, Arena& arena) const {
+void LiveChain::describe_tls(const Transport& transport, AccessLogRecord& record, Arena& arena) const {
+  if (const ConnectionFacts* facts = transport.facts_before()) {
+    record.tls_server_name = facts->server_name;
+    record.tls_ja3 = facts->ja3;
+    record.tls_ja4 = facts->ja4;
+  }
   const TlsTransport* const tls = tls_of(transport);
   if (tls == nullptr) return;
   record.tls_failure = tls->failure_text();
@@ -217,7 +192,7 @@ void LiveListener::describe_tls(const Transport& transport, AccessLogRecord& rec
 }
 
 // Counted as Envoy does, for which a request begins with its first byte.
-void LiveListener::log_refused(Session& session, Error why, const Head& answer) {
+void LiveChain::log_refused(Session& session, Error why, const Head& answer) {
   http_stats_.inc(downstream_rq_class(answer.status));
   http_stats_.inc(HttpStat::downstream_rq_completed);
   http_stats_.inc(HttpStat::downstream_rq_total);
@@ -236,7 +211,7 @@ void LiveListener::log_refused(Session& session, Error why, const Head& answer) 
   log_without_request(session, record);
 }
 
-void LiveListener::log_cut_head(Session& session) {
+void LiveChain::log_cut_head(Session& session) {
   http_stats_.inc(HttpStat::downstream_rq_total);
   http_stats_.inc(HttpStat::downstream_rq_http1_total);
   http_stats_.inc(HttpStat::downstream_rq_rx_reset);
@@ -247,14 +222,17 @@ void LiveListener::log_cut_head(Session& session) {
   log_without_request(session, record);
 }
 
-void LiveListener::log_without_request(Session& session, AccessLogRecord& record) {
+void LiveChain::log_without_request(Session& session, AccessLogRecord& record) {
   record.start_time = worker_.ring().wall_now();
   const Address peer = session.peer_address();
   const Address local = logs_local_address_ ? session.local_address() : Address();
-  record.downstream_direct_remote = &peer;
+  const Address direct_peer = session.direct_peer_address();
+  record.downstream_remote = &peer;
+  record.downstream_direct_remote = &direct_peer;
   record.downstream_local = &local;
   record.connection_id = session.id();
   record.listener_name = spec().name;
+  record.filter_chain_name = chain_spec().name;
   record.version = HttpVersion::http11;
   write_access_logs(record);
 }

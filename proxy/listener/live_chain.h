@@ -1,11 +1,11 @@
 #pragma once
-// A listener as one worker lives it: its socket, its connections, its counters and logs.
+// One filter chain of a listener as one worker lives it: its connections, with their counters and logs.
 #include <memory>
 #include <vector>
 
-#include "core/listener.h"
-#include "proxy/observe/access_log.h"
+#include "core/tcp_transport.h"
 #include "proxy/h2_session.h"
+#include "proxy/observe/access_log.h"
 #include "proxy/observe/log_file.h"
 #include "proxy/session.h"
 #include "proxy/snapshot.h"
@@ -14,45 +14,40 @@
 
 namespace ringside {
 
+class ListenerGate;
 class Shard;
 
 // As the statistics of connections tell them apart.
 enum class SessionProtocol : uint8_t { unknown, http1, http2 };
 
-class LiveListener final : private ListenerUser {
+class LiveChain final {
  public:
-  // `listening_fd` is taken over; -1 for a listener that does not bind.
-  LiveListener(Shard& shard, std::shared_ptr<const ListenerEntry> entry, int listening_fd);
-  ~LiveListener();
+  // `entry` is one of `listener`'s chains; both live as long as the gate does, which owns us.
+  LiveChain(ListenerGate& gate, const ListenerEntry& listener, const ChainEntry& entry);
+  ~LiveChain();
 
-  void start();
-  // Accepts no more; what was accepted lives on.
-  void stop_accepting();
+  // A connection is ours, with what was read of it before.
+  void take(std::unique_ptr<TcpTransport> socket, Slice first_bytes);
   // Keep-alive connections close on their next answer, idle ones now.
   void drain_sessions();
   void close_sessions(Error why);
-  // A descriptor was freed.
-  void resume_accepting();
-  bool quiet() const { return connections_ == 0 && accept_ == nullptr; }
-  uint32_t connections() const { return connections_; }
 
   Shard& shard() { return shard_; }
   Worker& worker() { return worker_; }
-  const ListenerSpec& spec() const { return entry_->spec; }
-  // The port that it is bound to; 0 for unix sockets.
-  uint16_t local_port() const { return entry_->spec.address.port(); }
-  const HttpManager& http() const { return *entry_->http; }
+  const ListenerSpec& spec() const { return listener_.spec; }
+  const FilterChainSpec& chain_spec() const { return *entry_.spec; }
+  // The port that the listener is bound to; 0 for unix sockets.
+  uint16_t local_port() const { return spec().address.port(); }
+  const HttpManager& http() const { return *entry_.http; }
   Cluster* tcp_cluster();
-  // For an accepted socket: plain, or a TlsTransport where the listener speaks TLS.
-  std::unique_ptr<Transport> make_transport(int fd);
-  bool has_tls() const { return entry_->spec.tls != nullptr; }
+  bool has_tls() const { return chain_spec().tls != nullptr; }
   // The transport of one of our connections as what it is; null without TLS.
   const TlsTransport* tls_of(const Transport& transport) const {
     return has_tls() ? static_cast<const TlsTransport*>(&transport) : nullptr;
   }
   // When a client that has not finished its handshake is given up; never, where it may take its time.
   Instant handshake_deadline(const Transport& transport, Instant accepted) const;
-  StatBlock<ListenerStat>& stats() { return stats_; }
+  StatBlock<ListenerStat>& stats();
   StatBlock<HttpStat>& http_stats() { return http_stats_; }
   StatBlock<ListenerHttpStat>& listener_http_stats() { return listener_http_stats_; }
   StatBlock<TcpStat>& tcp_stats() { return tcp_stats_; }
@@ -70,6 +65,7 @@ class LiveListener final : private ListenerUser {
   };
   void on_http2(std::unique_ptr<Transport> transport, Http2Found found);
   void write_access_logs(const AccessLogRecord& record);
+  bool tells_server_name() const { return has_access_logs() || headers_tell_tls_; }
   // Whether operators in header values ask for what describe_tls() fills in.
   bool headers_tell_tls() const { return headers_tell_tls_; }
   // Fills in what `transport` tells of TLS; the texts live in `arena`.
@@ -92,18 +88,17 @@ class LiveListener final : private ListenerUser {
     const AccessLogFormat* format;
     LogFile* file;
   };
-  void on_accept(int fd) override;
-  void on_accept_paused(bool paused) override;
-  void on_listener_closed() override;
+  // The socket, in TLS where the chain speaks that.
+  std::unique_ptr<Transport> make_transport(std::unique_ptr<TcpTransport> socket, Slice& first_bytes);
+  void start_session(std::unique_ptr<Transport> transport);
   void open_logs();
   void log_without_request(Session& session, AccessLogRecord& record);
 
+  ListenerGate& gate_;
   Shard& shard_;
   Worker& worker_;
-  std::shared_ptr<const ListenerEntry> entry_;
-  std::unique_ptr<Listener> accept_;
-  StatBlock<ListenerStat> stats_;
-  StatBlock<ListenerWorkerStat> worker_stats_;
+  const ListenerEntry& listener_;
+  const ChainEntry& entry_;
   StatBlock<HttpStat> http_stats_;
   StatBlock<ListenerHttpStat> listener_http_stats_;
   StatBlock<TcpStat> tcp_stats_;
@@ -113,8 +108,6 @@ class LiveListener final : private ListenerUser {
   List<TcpSession, TcpSession> tcp_sessions_;
   std::vector<AccessLogFormat> formats_;
   std::vector<Log> logs_;
-  uint32_t connections_ = 0;
-  bool draining_ = false;
   bool logs_local_address_ = false;
   bool logs_upstream_local_address_ = false;
   bool headers_tell_tls_ = false;
