@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/transport.h"
+#include "proxy/client_cert.h"
 #include "proxy/live_listener.h"
 
 namespace ringside {
@@ -23,6 +24,14 @@ Address Downstream::peer_address() const {
 Address Downstream::local_address_of(const Transport& transport) const {
   const Address& bound = listener_.spec().address;
   return bound.is_ip() && !bound.is_wildcard() ? bound : transport.local_address();
+}
+
+const std::string* Downstream::client_cert() {
+  if (client_cert_ != nullptr) return client_cert_.get();
+  const TlsTransport* const tls = listener_.tls_of(transport());
+  if (tls == nullptr || !tls->has_peer_certificate()) return nullptr;
+  client_cert_ = std::make_unique<const std::string>(client_cert_text(*tls, listener_.http().spec().client_cert));
+  return client_cert_.get();
 }
 
 }  // namespace ringside

@@ -67,7 +67,9 @@ Cluster* LiveListener::tcp_cluster() { return shard_.cluster(entry_->tcp_cluster
 std::unique_ptr<Transport> LiveListener::make_transport(int fd) {
   auto plain = std::make_unique<TcpTransport>(worker_, fd);
   if (!has_tls()) return plain;
-  return std::make_unique<TlsTransport>(worker_, entry_->spec.tls, std::move(plain), TlsConnectionOptions{.stats = &tls_stats_});
+  TlsConnectionOptions options{.stats = &tls_stats_};
+  options.keep_chain = entry_->http != nullptr && http().spec().client_cert.chain;
+  return std::make_unique<TlsTransport>(worker_, entry_->spec.tls, std::move(plain), std::move(options));
 }
 
 Instant LiveListener::handshake_deadline(const Transport& transport, Instant accepted) const {
