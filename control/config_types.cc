@@ -11,6 +11,7 @@
 #include "stream_access_log.pb.h"
 #include "tcp_proxy.pb.h"
 #include "tls.pb.h"
+#include "upstream_proxy_protocol.pb.h"
 
 namespace ringside {
 
@@ -36,6 +37,7 @@ const std::vector<ConfigTypeGroup>& type_groups() {
        "a transport socket",
        {&ext::transport_sockets::tls::v3::DownstreamTlsContext::default_instance(),
         &ext::transport_sockets::tls::v3::UpstreamTlsContext::default_instance(),
+        &ext::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport::default_instance(),
         &ext::transport_sockets::raw_buffer::v3::RawBuffer::default_instance()}},
   };
   return groups;
