@@ -59,7 +59,11 @@ bool Exchange::prepare_target(Head& head) {
 void Exchange::route_request(Head& head) {
   LiveChain& listener = session_.listener();
   Ring& ring = worker_.ring();
-  client_ = manager_.forwarding().on_request(head, {.peer = session_.peer_address(), .tls = session_.listener().has_tls()},
+  const ForwardingPolicy& forwarding = manager_.forwarding();
+  client_ = forwarding.on_request(head,
+                                  {.peer = session_.peer_address(),
+                                   .tls = session_.listener().has_tls(),
+                                   .client_cert = forwarding.looks_at_client_cert() ? session_.client_cert() : nullptr},
                                              {.high = ring.random(), .low = ring.random()});
   record_.is_internal = client_.is_internal;
   if (listener.headers_tell_tls()) listener.describe_tls(session_.transport(), record_, arena_);
@@ -95,7 +99,7 @@ void Exchange::start_upstream() {
   }
   host_ = endpoint_->shared_host();
   phase_ = Phase::waiting;
-  ConnectionPool& pool = endpoint_->pool();
+  ConnectionPool& pool = pool_of_endpoint();
   const Result<UpstreamConnection*> lease = pool.lease(*this);
   if (!lease) {
     host_.reset();  // it never came to that
@@ -103,6 +107,11 @@ void Exchange::start_upstream() {
   }
   if (*lease == nullptr) return arm_timer();
   if (on_lease(**lease) == Taken::no) pool.give_back(**lease);
+}
+
+ConnectionPool& Exchange::pool_of_endpoint() {
+  if (!cluster_->wants_terms(*host_)) return endpoint_->pool();
+  return endpoint_->pool_on(cluster_->terms_of(*host_, *request_, session_.peer_address(), session_.local_address()));
 }
 
 void Exchange::on_lease_failed(Error why) {
