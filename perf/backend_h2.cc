@@ -37,7 +37,8 @@ struct Request final : HpackUser {
     const std::string_view whole = path.substr(0, path.find('?'));
     const std::string_view last = whole.substr(whole.rfind('/') + 1);
     const auto [stop, error] = std::from_chars(last.data(), last.data() + last.size(), answer_bytes);
-    answer_head = last == "head" || (error == std::errc{} && stop != last.data() + last.size());
+    const bool is_number = error == std::errc{} && stop == last.data() + last.size();
+    answer_head = !is_number && whole != grpc_path;
   }
 };
 

@@ -27,7 +27,7 @@ KINDS = {
     "grpc": Kind(clients="h2", backend="h2", grpc=True),
     "tls-h1": Kind(tls=True),
     "tls-resume": Kind(tls=True, tickets=True),
-    "tls-bodies": Kind(tls=True, buffers=LARGE),
+    "tls-bodies": Kind(tls=True, buffers=2 * LARGE),
     "mtls-h1": Kind(tls=True, mutual=True),
     "tcp-echo": Kind(clients="tcp", backend="tcp"),
     "tcp-source": Kind(clients="tcp", backend="tcp", buffers=262144),

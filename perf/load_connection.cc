@@ -64,10 +64,8 @@ void LoadConnection::on_bytes(Slice bytes) {
 }
 
 void LoadConnection::on_closed(Error why) {
-  if (handshaking_)
-    counts_.failed(Failure::handshake, tls_transport_->failure_text());
-  else if (!closing_)
-    counts_.failed(Failure::reset, why.detail);
+  if (!closing_ && handshaking_) counts_.failed(Failure::handshake, tls_transport_->failure_text());
+  if (!closing_ && !handshaking_) counts_.failed(Failure::reset, why.detail);
   closing_ = true;
   worker_.flush_later(*this);
 }

@@ -178,14 +178,16 @@ def memory_section(results):
     wanted = {"start": [("rss_mb", "at start", "MB resident", "MB"), ("ready_ms", "time to ready", "ms from start to the first answer", "ms")],
               "start-1000": [("rss_mb", "1,000 routes and clusters", "MB resident", "MB"),
                              ("ready_ms", "1,000 routes and clusters: time to ready", "ms from start to the first answer", "ms")],
-              "idle-10k": [("idle_bytes", "per idle connection", "bytes resident, after a request each", "bytes")]}
+              "idle-10k": [("idle_bytes", "per idle connection", "bytes resident, after a request each", "bytes")],
+              "idle-h2-10k": [("idle_bytes", "per idle HTTP/2 connection", "bytes resident, after a request each", "bytes")],
+              "idle-tls-2k": [("idle_bytes", "per idle TLS connection", "bytes resident, after a request each", "bytes")]}
     cards = []
     for scenario in results.scenarios():
         for metric, title, note, unit in wanted.get(scenario.name, []):
             marks = [(t.value, f"target {t.value:g}") for t in TARGETS if t.scenario == scenario.name and t.metric == metric]
             cards.append(bar_card(results, scenario, metric, title, note, marks))
     connections = results.data["settings"]["idle_connections"]
-    note = f"Resident memory of all processes of the proxy, shared pages once. Idle connections: {connections:,}."
+    note = f"Resident memory of all processes of the proxy, shared pages once. Idle connections: at most {connections:,}."
     return heading("Memory and start", note) + f"<div class=cards>{''.join(cards)}</div>" if any(cards) else ""
 
 
