@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import struct
+import subprocess
 import time
 
 import harness
@@ -314,3 +315,19 @@ def test_a_large_request_behind_the_first_bytes(proxy, origin):
             answer += piece
     assert b"200 OK" in answer and answer.endswith(body[-10:])
     assert server.seen[-1].body == body
+
+
+def test_http2_behind_an_inspection(proxy, certificates):
+    """In plain by its preface, in TLS by ALPN: one port, and what was looked at is not lost."""
+    port = harness.free_port()
+    answers = [{"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "answer"}}}]
+    plain = http_listener(port, answers, name="plain")
+    encrypted = downstream(http_listener(port, answers, name="encrypted"), common(certificates, "server", alpn_protocols=["h2", "http/1.1"]))
+    plain["filter_chains"] = [{"filter_chain_match": {"transport_protocol": "raw_buffer", "application_protocols": ["h2c"]}, **plain["filter_chains"][0]},
+                              {"filter_chain_match": {"transport_protocol": "tls"}, **encrypted["filter_chains"][0]}]
+    running = proxy([plain | {"listener_filters": FILTERS["inspect"]}], [])
+    for words in (["--http2-prior-knowledge", f"http://127.0.0.1:{port}/"], ["--http2", "-k", f"https://127.0.0.1:{port}/"]):
+        done = subprocess.run(["curl", "-s", "-w", " %{http_version}", *words, *words[-1:]], capture_output=True, text=True, timeout=60)
+        assert done.stdout == "answer 2answer 2", done
+    assert (running.stat("http.plain.downstream_cx_http2_total"), running.stat("http.encrypted.downstream_cx_http2_total")) == (1, 1)
+    assert running.stat("http_inspector.http2_found") == 1
