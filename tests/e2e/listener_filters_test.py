@@ -3,7 +3,9 @@
 import contextlib
 import re
 import socket
+import ssl
 import struct
+import subprocess
 import time
 
 import harness
@@ -12,6 +14,8 @@ import pytest
 from differential import GOLDEN, Recorded
 from filter_chain_test import GET, HTTP_INSPECTOR, TLS_INSPECTOR, V1, chain, hello, proxy_protocol, say
 from harness import address, cluster, http_listener, ok, route
+from tls_proxy_test import common, downstream
+from tls_proxy_test import folder as certificates  # noqa: F401 (a fixture)
 
 COUNTED = r"^(tls_inspector|http_inspector|proxy_proto|downstream_cx_proxy|listener\.[0-9.]+_\d+\.(downstream_listener_filter|downstream_pre_cx|no_filter|downstream_cx_total))"
 V2_SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -238,3 +242,92 @@ def test_fingerprints_and_names_are_envoys(proxy, envoy, greeter, tmp_path):
         lines[which] = harness.wait_until(lambda: (found := path.read_text().splitlines()) and len(found) == 4 and found, "all are logged")
     assert lines["ringside"] == lines["envoy"]
     assert "- -" not in lines["envoy"][1]
+
+
+def slow_tls(port, server_name, request, alpn=()):
+    """(answer, certificate of the server): the client's handshake goes byte by byte."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    came, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(came, sent, server_hostname=server_name)
+
+    def step(call, client):
+        while True:
+            try:
+                done = call()
+                client.sendall(sent.read())
+                return done
+            except ssl.SSLWantReadError:
+                for byte in sent.read():
+                    client.sendall(bytes([byte]))
+                piece = client.recv(16384)
+                came.write(piece) if piece else came.write_eof()
+
+    with harness.connect(port) as client:
+        client.settimeout(20 * harness.SLOWNESS)
+        step(tls.do_handshake, client)
+        step(lambda: tls.write(request), client)
+        answer = b""
+        with contextlib.suppress(ssl.SSLError):
+            while piece := step(lambda: tls.read(65536), client):
+                answer += piece
+        return answer, tls.getpeercert(binary_form=True)
+
+
+def test_each_chain_has_its_tls(proxy, certificates):
+    """Names choose the certificate and the manager; the hello comes byte by byte and is decrypted where it ends."""
+    port = harness.free_port()
+    made = {"name": "names", "address": address(port), "listener_filters": [TLS_INSPECTOR], "filter_chains": []}
+    for name, shown in (("a.test", "server"), ("*.b.test", "client")):
+        answer = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": f"this is {name}"}}}
+        one = downstream(http_listener(0, [answer], name=shown), common(certificates, shown), timeout="5s")["filter_chains"][0]
+        made["filter_chains"].append({"filter_chain_match": {"server_names": [name]}, **one})
+    running = proxy([made], [])
+    request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    for name, shown, body in (("a.test", "server", b"this is a.test"), ("c.b.test", "client", b"this is *.b.test")):
+        answer, certificate = slow_tls(port, name, request)
+        assert answer.endswith(body)
+        assert certificate == ssl.PEM_cert_to_DER_cert((certificates / f"{shown}.pem").read_text())
+    with pytest.raises((ConnectionResetError, ssl.SSLError, BrokenPipeError)):
+        slow_tls(port, "b.test", request)
+    assert running.stat(f"listener.127.0.0.1_{port}.no_filter_chain_match") == 1
+    assert running.stat(f"listener.127.0.0.1_{port}.ssl.handshake") == 2
+    assert (running.stat("http.server.downstream_cx_ssl_total"), running.stat("http.client.downstream_cx_ssl_total")) == (1, 1)
+
+
+def test_a_large_request_behind_the_first_bytes(proxy, origin):
+    """What was held and what comes later stay in order, and credit adds up."""
+    server = origin(lambda message: ok(message.body[-10:]))
+    port = harness.free_port()
+    made = http_listener(port, [route()])
+    made |= {"listener_filters": FILTERS["inspect"], "per_connection_buffer_limit_bytes": 4096}
+    proxy([made], [cluster("origin", server.port)])
+    body = bytes(range(256)) * 4000
+    with harness.connect(port) as client:
+        client.settimeout(20 * harness.SLOWNESS)
+        client.sendall(b"PO")
+        time.sleep(0.05)
+        client.sendall(b"ST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        answer = b""
+        while piece := client.recv(65536):
+            answer += piece
+    assert b"200 OK" in answer and answer.endswith(body[-10:])
+    assert server.seen[-1].body == body
+
+
+def test_http2_behind_an_inspection(proxy, certificates):
+    """In plain by its preface, in TLS by ALPN: one port, and what was looked at is not lost."""
+    port = harness.free_port()
+    answers = [{"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "answer"}}}]
+    plain = http_listener(port, answers, name="plain")
+    encrypted = downstream(http_listener(port, answers, name="encrypted"), common(certificates, "server", alpn_protocols=["h2", "http/1.1"]))
+    plain["filter_chains"] = [{"filter_chain_match": {"transport_protocol": "raw_buffer", "application_protocols": ["h2c"]}, **plain["filter_chains"][0]},
+                              {"filter_chain_match": {"transport_protocol": "tls"}, **encrypted["filter_chains"][0]}]
+    running = proxy([plain | {"listener_filters": FILTERS["inspect"]}], [])
+    for words in (["--http2-prior-knowledge", f"http://127.0.0.1:{port}/"], ["--http2", "-k", f"https://127.0.0.1:{port}/"]):
+        done = subprocess.run(["curl", "-s", "-w", " %{http_version}", *words, *words[-1:]], capture_output=True, text=True, timeout=60)
+        assert done.stdout == "answer 2answer 2", done
+    assert (running.stat("http.plain.downstream_cx_http2_total"), running.stat("http.encrypted.downstream_cx_http2_total")) == (1, 1)
+    assert running.stat("http_inspector.http2_found") == 1
