@@ -292,7 +292,7 @@ TlsContextPtr translate_server(TranslateContext& context, const api::DownstreamT
   context.duration(tls, Tls::kSessionTimeoutFieldNumber, spec.session_timeout);
   spec.ocsp_policy = ocsp_policy_of(tls.ocsp_staple_policy());
   spec.prefer_client_ciphers = tls.prefer_client_ciphers();
-  translate_tickets(context, tls, common, listener.http != nullptr && listener.http->client_cert.chain, spec, draft);
+  translate_tickets(context, tls, common, chain.http != nullptr && chain.http->client_cert.chain, spec, draft);
   return build(context, draft, tls, common, [&] {
     TlsServerSpec copy = spec;
     copy.common = draft.spec;
