@@ -62,6 +62,31 @@ ServerHeader server_header(Manager::ServerHeaderTransformation transformation) {
   }
 }
 
+ForwardClientCert forward_client_cert(Manager::ForwardClientCertDetails how) {
+  switch (how) {
+    case Manager::FORWARD_ONLY: return ForwardClientCert::forward_only;
+    case Manager::APPEND_FORWARD: return ForwardClientCert::append_forward;
+    case Manager::SANITIZE_SET: return ForwardClientCert::sanitize_set;
+    case Manager::ALWAYS_FORWARD_ONLY: return ForwardClientCert::always_forward_only;
+    default: return ForwardClientCert::sanitize;
+  }
+}
+
+ClientCertSpec client_cert(TranslateContext& context, const Manager& manager) {
+  const Manager::SetCurrentClientCertDetails& details = manager.set_current_client_cert_details();
+  ClientCertSpec spec{.how = forward_client_cert(manager.forward_client_cert_details()),
+                      .subject = details.subject().value(),
+                      .cert = details.cert(),
+                      .chain = details.chain(),
+                      .dns = details.dns(),
+                      .uri = details.uri()};
+  const bool sets = spec.how == ForwardClientCert::append_forward || spec.how == ForwardClientCert::sanitize_set;
+  if (sets || !manager.has_set_current_client_cert_details()) return spec;
+  context.warn(manager, Manager::kSetCurrentClientCertDetailsFieldNumber,
+               "says nothing without forward_client_cert_details APPEND_FORWARD or SANITIZE_SET");
+  return {.how = spec.how};
+}
+
 void translate_internal_addresses(TranslateContext& context, const Manager& manager, HttpManagerSpec& spec) {
   spec.internal_unix_sockets = manager.internal_address_config().unix_sockets();
   spec.internal_ranges = translate_ranges(context, manager.internal_address_config().cidr_ranges());
@@ -79,7 +104,7 @@ void translate_identity(TranslateContext& context, const Manager& manager, HttpM
   context.number(manager, Manager::kXffNumTrustedHopsFieldNumber, spec.xff_trusted_hops);
   spec.skip_xff_append = manager.skip_xff_append();
   translate_internal_addresses(context, manager, spec);
-  context.only_value(manager, Manager::kForwardClientCertDetailsFieldNumber, Manager::SANITIZE);
+  spec.client_cert = client_cert(context, manager);
   context.flag(manager, Manager::kGenerateRequestIdFieldNumber, spec.generate_request_id);
   spec.preserve_external_request_id = manager.preserve_external_request_id();
   spec.always_set_request_id_in_response = manager.always_set_request_id_in_response();

@@ -243,8 +243,9 @@ TlsContextPtr build(TranslateContext& context, Draft& draft, const pb::Message& 
 // --- Both sides --------------------------------------------------------------------------------------------------------
 
 void translate_tickets(TranslateContext& context, const api::DownstreamTlsContext& tls, const pb::Message& common,
-                       TlsServerSpec& spec, Draft& draft) {
-  spec.stateless_resumption = !tls.disable_stateless_session_resumption();
+                       bool tells_chain, TlsServerSpec& spec, Draft& draft) {
+  // A ticket carries the client's certificate, and none of its issuers.
+  spec.stateless_resumption = !tls.disable_stateless_session_resumption() && !tells_chain;
   if (!tls.has_session_ticket_keys()) return;
   std::vector<std::string> keys;
   const bool was_whole = std::exchange(draft.whole, true);
@@ -289,7 +290,7 @@ TlsContextPtr translate_server(TranslateContext& context, const api::DownstreamT
   context.duration(tls, Tls::kSessionTimeoutFieldNumber, spec.session_timeout);
   spec.ocsp_policy = ocsp_policy_of(tls.ocsp_staple_policy());
   spec.prefer_client_ciphers = tls.prefer_client_ciphers();
-  translate_tickets(context, tls, common, spec, draft);
+  translate_tickets(context, tls, common, listener.http != nullptr && listener.http->client_cert.chain, spec, draft);
   return build(context, draft, tls, common, [&] {
     TlsServerSpec copy = spec;
     copy.common = draft.spec;

@@ -128,8 +128,8 @@ constexpr auto table = std::to_array<MessageFields>({
      "forward_client_cert_matcher http1_safe_max_connection_duration? http3_protocol_options local_reply_config "
      "original_ip_detection_extensions path_normalization_options proxy_status_config rds "
      "represent_ipv4_remote_address_as_ipv4_mapped_ipv6? request_id_extension scheme_header_transformation "
-     "scoped_routes set_current_client_cert_details stream_error_on_invalid_http_message stream_flush_timeout "
-     "tracing typed_header_validation_config upgrade_configs"},
+     "scoped_routes stream_error_on_invalid_http_message stream_flush_timeout tracing "
+     "typed_header_validation_config upgrade_configs"},
     {"envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
      "config_discovery disabled?"},
     {"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",

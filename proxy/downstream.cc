@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/transport.h"
+#include "proxy/client_cert.h"
 #include "proxy/listener/live_chain.h"
 
 namespace ringside {
@@ -30,6 +31,14 @@ Address Downstream::local_address_of(const Transport& transport) const {
   const ConnectionFacts* const facts = transport.facts_before();
   const bool told = facts != nullptr && !facts->local.empty();
   return bound.is_ip() && !bound.is_wildcard() && !told ? bound : transport.local_address();
+}
+
+const std::string* Downstream::client_cert() {
+  if (client_cert_ != nullptr) return client_cert_.get();
+  const TlsTransport* const tls = listener_.tls_of(transport());
+  if (tls == nullptr || !tls->has_peer_certificate()) return nullptr;
+  client_cert_ = std::make_unique<const std::string>(client_cert_text(*tls, listener_.http().spec().client_cert));
+  return client_cert_.get();
 }
 
 }  // namespace ringside

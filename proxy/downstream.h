@@ -3,6 +3,8 @@
 #include <netinet/in.h>
 
 #include <cstdint>
+#include <memory>
+#include <string>
 
 #include "codecs/http.h"
 #include "core/address.h"
@@ -35,6 +37,8 @@ class Downstream : public Retired {
   virtual void on_exchange_end(ExchangeEnd how) = 0;
   virtual bool sends_piped() const = 0;
   virtual const Transport& transport() const = 0;
+  // The client's certificate as an element of x-forwarded-client-cert, made once; null when it showed none. Lives as long as we do.
+  const std::string* client_cert();
 
  protected:
   Downstream(LiveChain& listener, const Address& peer, uint64_t id);
@@ -45,6 +49,7 @@ class Downstream : public Retired {
 
  private:
   uint64_t id_;
+  std::unique_ptr<const std::string> client_cert_;
   sockaddr_in6 peer_{};  // large enough for IPv4 as well; a unix peer has no name worth keeping
 };
 

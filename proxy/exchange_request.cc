@@ -59,7 +59,11 @@ bool Exchange::prepare_target(Head& head) {
 void Exchange::route_request(Head& head) {
   LiveChain& listener = session_.listener();
   Ring& ring = worker_.ring();
-  client_ = manager_.forwarding().on_request(head, {.peer = session_.peer_address(), .tls = session_.listener().has_tls()},
+  const ForwardingPolicy& forwarding = manager_.forwarding();
+  client_ = forwarding.on_request(head,
+                                  {.peer = session_.peer_address(),
+                                   .tls = session_.listener().has_tls(),
+                                   .client_cert = forwarding.looks_at_client_cert() ? session_.client_cert() : nullptr},
                                              {.high = ring.random(), .low = ring.random()});
   record_.is_internal = client_.is_internal;
   if (listener.headers_tell_tls()) listener.describe_tls(session_.transport(), record_, arena_);

@@ -12,7 +12,7 @@ static_assert(static_cast<size_t>(HeaderId::count_) <= 64, "a set of header ids 
 constexpr uint64_t bit(HeaderId id) { return uint64_t{1} << static_cast<unsigned>(id); }
 
 // Never a client's to say: it decides about trust, or it names what only we know.
-constexpr uint64_t always_removed = bit(HeaderId::x_envoy_internal) | bit(HeaderId::x_forwarded_client_cert);
+constexpr uint64_t always_removed = bit(HeaderId::x_envoy_internal);
 // Only an internal client may steer the router.
 constexpr uint64_t internal_only =
     bit(HeaderId::x_envoy_max_retries) | bit(HeaderId::x_envoy_retry_on) |
@@ -137,8 +137,8 @@ class ForwardingPolicy::Survey {
   bool repeats_forwarded_for() const { return forwarded_for_count_ > 1; }
 
   // The fields that this client may not send.
-  void remove_forbidden(HeaderMap& fields, const ClientFacts& client) const {
-    uint64_t forbidden = always_removed;
+  void remove_forbidden(HeaderMap& fields, const ClientFacts& client, uint64_t forbidden) const {
+    forbidden |= always_removed;
     if (bad_referer_) forbidden |= bit(HeaderId::referer);
     if (!client.is_internal) forbidden |= internal_only;
     if (client.is_edge) forbidden |= mesh_only;
@@ -178,6 +178,7 @@ ForwardingPolicy::ForwardingPolicy(const HttpManagerSpec& spec, const NodeSpec& 
       node_ip_(node_address.ip_text()),
       internal_ranges_(spec.internal_ranges),
       server_header_(spec.server_header),
+      client_cert_(spec.client_cert.how),
       trusted_hops_(spec.xff_trusted_hops),
       use_remote_address_(spec.use_remote_address),
       skip_xff_append_(spec.skip_xff_append),
@@ -198,11 +199,12 @@ ClientFacts ForwardingPolicy::on_request(Head& head, const DownstreamFacts& conn
   const bool one_hop = find_client(forwarded_for, connection.peer, client);
   client.is_internal = one_hop && is_internal(client.address);
   client.is_edge = use_remote_address_ && !client.is_internal;
-  survey.remove_forbidden(fields, client);
+  survey.remove_forbidden(fields, client, forwards_client_cert(connection) ? 0 : bit(HeaderId::x_forwarded_client_cert));
 
   // One line, as Envoy: whoever reads the first or the last of several would see another client than we did.
   if (survey.repeats_forwarded_for()) fields.set(HeaderId::x_forwarded_for, forwarded_for);
   if (use_remote_address_ && !skip_xff_append_) append_forwarded_for(fields, forwarded_for, connection.peer);
+  if (client_cert_ != ForwardClientCert::sanitize) tell_client_cert(fields, survey, connection.client_cert);
   set_forwarded_proto(head, survey, connection.tls);
   if (client.is_internal) fields.add(HeaderId::x_envoy_internal, "true");
   if (add_user_agent_) set_user_agent(fields);
@@ -214,6 +216,35 @@ ClientFacts ForwardingPolicy::on_request(Head& head, const DownstreamFacts& conn
   }
   set_request_id(fields, client, random);
   return client;
+}
+
+// A header about certificates is believed only from who has shown one.
+bool ForwardingPolicy::forwards_client_cert(const DownstreamFacts& connection) const {
+  switch (client_cert_) {
+    case ForwardClientCert::sanitize:
+    case ForwardClientCert::sanitize_set:
+      return false;
+    case ForwardClientCert::forward_only:
+    case ForwardClientCert::append_forward:
+      return connection.client_cert != nullptr;
+    case ForwardClientCert::always_forward_only:
+      return true;
+  }
+  return false;
+}
+
+// As Envoy, one line. What may not be forwarded is gone already.
+void ForwardingPolicy::tell_client_cert(HeaderMap& fields, const Survey& survey, const std::string* element) const {
+  constexpr HeaderId id = HeaderId::x_forwarded_client_cert;
+  if (client_cert_ == ForwardClientCert::sanitize_set && element != nullptr) return fields.add(id, *element);
+  std::string_view list;
+  if (survey.has(id))
+    for (const HeaderField& field : fields)
+      if (field.id() == id && !field.value().empty())
+        list = list.empty() ? field.value() : fields.arena().concat(list, ",", field.value());
+  if (client_cert_ == ForwardClientCert::append_forward && element != nullptr)
+    list = list.empty() ? std::string_view(*element) : fields.arena().concat(list, ",", *element);
+  if (!list.empty()) put(fields, survey.has(id), id, list);
 }
 
 // Returns whether the client is known to be one hop away: nobody forwarded the request, or one whose word is the only one. Without

@@ -17,6 +17,7 @@ namespace ringside {
 struct DownstreamFacts {
   Address peer;  // of the socket; empty for unix sockets
   bool tls = false;
+  const std::string* client_cert = nullptr;  // where looks_at_client_cert(); outlives the message
 };
 
 // Who sent a request.
@@ -33,6 +34,10 @@ class ForwardingPolicy {
   // `node_address` stands in x-forwarded-for for a peer on the loopback interface, as in Envoy: an address of this machine.
   ForwardingPolicy(const HttpManagerSpec& spec, const NodeSpec& node, const Address& node_address);
 
+  // Whether on_request wants to know of the client's certificate.
+  bool looks_at_client_cert() const {
+    return client_cert_ != ForwardClientCert::sanitize && client_cert_ != ForwardClientCert::always_forward_only;
+  }
   // Before routing. Changes the fields, and head.scheme when it is empty.
   ClientFacts on_request(Head& head, const DownstreamFacts& connection, RandomBits random) const;
   // Trailers say nothing about the client: what on_request is about goes.
@@ -52,6 +57,8 @@ class ForwardingPolicy {
   bool find_client(std::string_view forwarded_for, const Address& peer, ClientFacts& client) const;
   bool is_internal(const Address& address) const;
   void append_forwarded_for(HeaderMap& fields, std::string_view forwarded_for, const Address& peer) const;
+  bool forwards_client_cert(const DownstreamFacts& connection) const;
+  void tell_client_cert(HeaderMap& fields, const Survey& survey, const std::string* element) const;
   void set_forwarded_proto(Head& head, const Survey& survey, bool tls) const;
   void set_user_agent(HeaderMap& fields) const;
   void set_request_id(HeaderMap& fields, const ClientFacts& client, RandomBits random) const;
@@ -59,6 +66,7 @@ class ForwardingPolicy {
   std::string server_name_, via_, node_cluster_, node_id_, node_ip_;
   std::vector<CidrSpec> internal_ranges_;
   ServerHeader server_header_;
+  ForwardClientCert client_cert_;
   uint32_t trusted_hops_;
   bool use_remote_address_, skip_xff_append_, add_user_agent_;
   bool generate_request_id_, preserve_external_request_id_, always_set_request_id_in_response_;

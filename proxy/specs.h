@@ -113,6 +113,13 @@ struct Http2Spec {
   uint32_t window_updates_per_data_frame = 10;
 };
 
+// forward_client_cert_details and set_current_client_cert_details
+enum class ForwardClientCert : uint8_t { sanitize, forward_only, append_forward, sanitize_set, always_forward_only };
+struct ClientCertSpec {
+  ForwardClientCert how = ForwardClientCert::sanitize;
+  bool subject = false, cert = false, chain = false, dns = false, uri = false;
+};
+
 // config.core.v3.CidrRange
 struct CidrSpec {
   Address base;
@@ -135,6 +142,7 @@ struct HttpManagerSpec {
   bool skip_xff_append = false;
   std::vector<CidrSpec> internal_ranges;  // internal_address_config.cidr_ranges; Envoy trusts none by default
   bool internal_unix_sockets = false;
+  ClientCertSpec client_cert;
   bool generate_request_id = true;
   bool preserve_external_request_id = false;
   bool always_set_request_id_in_response = false;

@@ -128,6 +128,10 @@ const CertificateInfo* TlsTransport::peer_certificate() const {
   return agreement_->peer.get();
 }
 
+bool TlsTransport::has_peer_certificate() const {
+  return agreement_ != nullptr && !agreement_->peer_der.empty();
+}
+
 std::string TlsTransport::peer_pem() const {
   if (agreement_ == nullptr || agreement_->peer_der.empty()) return {};
   return certificate_pem(*certificate_of(agreement_->peer_der));
@@ -135,6 +139,8 @@ std::string TlsTransport::peer_pem() const {
 
 // A server's library keeps the leaf apart from its issuers, a client's does not.
 std::string TlsTransport::peer_chain_pem() const {
+  if (agreement_ != nullptr && agreement_->chain_pem != nullptr) return *agreement_->chain_pem;
+  if (ssl_ == nullptr) return peer_pem();
   const STACK_OF(X509)* chain = SSL_get_peer_cert_chain(ssl_);
   std::string pem = context_->side() == TlsSide::server ? peer_pem() : std::string();
   for (int at = 0; at < sk_X509_num(chain); ++at) pem += certificate_pem(*sk_X509_value(chain, at));

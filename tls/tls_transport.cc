@@ -126,6 +126,8 @@ void TlsTransport::handshake_done() {
   state_ = TlsState::open;
   worker_.flush_later(*this);  // what waited for this moment
   if (user != nullptr) user->on_handshake();
+  if (handshake_ != nullptr && handshake_->options.keep_chain && peer != nullptr)
+    agreement_->chain_pem = std::make_unique<const std::string>(peer_chain_pem());
   drop_issuers();
   if (may_take_over()) return take_over();
   if (!context_->allows_renegotiation() && sessions_ == nullptr) handshake_.reset();

@@ -43,6 +43,7 @@ struct TlsConnectionOptions {
   std::string server_name = {};                // client: SNI; empty: the context's
   std::vector<std::string> alpn = {};          // client; empty: the context's
   std::vector<std::string> subject_alt_names = {};  // client; not empty: these instead of the context's matchers
+  bool keep_chain = false;                     // peer_chain_pem() may be asked for later
 };
 
 // What was agreed on. Views live as long as the transport.
@@ -99,8 +100,9 @@ class TlsTransport final : public Transport,
   const CertificateInfo* peer_certificate() const;
   // The same as PEM. Empty when there is none.
   std::string peer_pem() const;
-  // All that the peer showed, its own first. Inside on_handshake() only: the issuers are not kept, they cost 5 KB each.
+  // All that the peer showed, its own first. Inside on_handshake() only, without keep_chain: the issuers cost 5 KB each.
   std::string peer_chain_pem() const;
+  bool has_peer_certificate() const;
   // Null when none was shown.
   const CertificateInfo* local_certificate() const;
   // Every check that is configured was passed; false with TrustChain::accept_untrusted when one was not.
@@ -124,6 +126,7 @@ class TlsTransport final : public Transport,
     std::string alpn, server_name;
     std::string peer_der;  // the peer's certificate; empty when it showed none
     std::unique_ptr<const CertificateInfo> peer;  // the same, when somebody asked
+    std::unique_ptr<const std::string> chain_pem = nullptr;  // with keep_chain
     const CertificateInfo* own = nullptr;
     bool resumed = false;
   };

@@ -75,7 +75,9 @@ void LiveChain::take(std::unique_ptr<TcpTransport> socket, Slice first_bytes) {
 
 std::unique_ptr<Transport> LiveChain::make_transport(std::unique_ptr<TcpTransport> socket, Slice& first_bytes) {
   if (!has_tls()) return socket;
-  auto tls = std::make_unique<TlsTransport>(worker_, chain_spec().tls, std::move(socket), TlsConnectionOptions{.stats = &tls_stats_});
+  TlsConnectionOptions options{.stats = &tls_stats_};
+  options.keep_chain = entry_.http != nullptr && http().spec().client_cert.chain;
+  auto tls = std::make_unique<TlsTransport>(worker_, chain_spec().tls, std::move(socket), std::move(options));
   if (!first_bytes.empty()) tls->feed(std::move(first_bytes));
   return tls;
 }

@@ -243,6 +243,31 @@ TEST(ForwardingHeadersTest, ClaimsOfStrangersAreRemoved) {
   EXPECT_EQ(internal.find("x-forwarded-client-cert"), std::string::npos);
 }
 
+std::string client_cert_after(ForwardClientCert how, Fields fields, const std::string* element) {
+  HttpManagerSpec spec = edge();
+  spec.client_cert.how = how;
+  Message message(std::move(fields));
+  message.policy = std::make_unique<ForwardingPolicy>(spec, node(), ip("192.0.2.2"));
+  message.policy->on_request(message.head, {.peer = ip("203.0.113.9"), .tls = true, .client_cert = element}, random_bits);
+  EXPECT_LE(message.count("x-forwarded-client-cert"), 1u);
+  return message.value("x-forwarded-client-cert");
+}
+
+TEST(ForwardingHeadersTest, ClientCertificatesAreToldByMode) {
+  using Mode = ForwardClientCert;
+  const Fields none{}, two{{"x-forwarded-client-cert", "a"}, {"x", "y"}, {"x-forwarded-client-cert", "b"}};
+  const std::string mine = "Hash=1";
+  EXPECT_EQ(client_cert_after(Mode::sanitize, two, &mine), "(none)");
+  EXPECT_EQ(client_cert_after(Mode::forward_only, two, &mine), "a,b");
+  EXPECT_EQ(client_cert_after(Mode::forward_only, two, nullptr), "(none)");
+  EXPECT_EQ(client_cert_after(Mode::append_forward, two, &mine), "a,b,Hash=1");
+  EXPECT_EQ(client_cert_after(Mode::append_forward, none, &mine), "Hash=1");
+  EXPECT_EQ(client_cert_after(Mode::append_forward, two, nullptr), "(none)");
+  EXPECT_EQ(client_cert_after(Mode::sanitize_set, two, &mine), "Hash=1");
+  EXPECT_EQ(client_cert_after(Mode::sanitize_set, two, nullptr), "(none)");
+  EXPECT_EQ(client_cert_after(Mode::always_forward_only, two, nullptr), "a,b");
+}
+
 TEST(ForwardingHeadersTest, TheInternalMarkIsOurs) {
   Message message(Fields{{"x-envoy-internal", "true"}, {"x-envoy-internal", "true"}});
   message.request(with_internal(edge()), "10.0.0.1");
