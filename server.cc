@@ -134,11 +134,12 @@ void Server::publish_endpoints(uint32_t cluster, const std::string& name, std::v
     // A host that stays keeps its counters, and on the workers its connections.
     const auto& present = hosts_[cluster]->hosts;
     const auto same = std::find_if(present.begin(), present.end(), [&](const std::shared_ptr<Host>& host) {
-      return host->address() == endpoint.address && host->hostname() == endpoint.hostname && host->weight() == endpoint.weight;
+      return host->address() == endpoint.address && host->hostname() == endpoint.hostname && host->weight() == endpoint.weight &&
+             host->socket() == endpoint.socket;
     });
     next->hosts.push_back(same != present.end() ? *same
                                                 : std::make_shared<Host>(endpoint.address, endpoint.hostname, endpoint.weight,
-                                                                         options_.concurrency));
+                                                                         options_.concurrency, endpoint.socket));
   }
   hosts_[cluster] = next;
   count_members(cluster, next->hosts.size());

@@ -15,6 +15,7 @@
 #include "tcp_proxy.pb.h"
 #include "tls.pb.h"
 #include "tls_inspector.pb.h"
+#include "upstream_proxy_protocol.pb.h"
 
 namespace ringside {
 
@@ -46,6 +47,7 @@ const std::vector<ConfigTypeGroup>& type_groups() {
        "a transport socket",
        {&ext::transport_sockets::tls::v3::DownstreamTlsContext::default_instance(),
         &ext::transport_sockets::tls::v3::UpstreamTlsContext::default_instance(),
+        &ext::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport::default_instance(),
         &ext::transport_sockets::raw_buffer::v3::RawBuffer::default_instance()}},
   };
   return groups;

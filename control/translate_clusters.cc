@@ -1,6 +1,7 @@
 #include "control/translate_clusters.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
 #include <limits>
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include "control/translate_common.h"
+#include "control/translate_headers.h"
 #include "control/translate_tls.h"
 #include "http_protocol_options.pb.h"
 
@@ -24,6 +26,47 @@ using api::Cluster;
 using UpstreamOptions = envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 
 constexpr std::string_view options_key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+// --- Transport sockets -------------------------------------------------------------------------------------------------
+
+void translate_transport_sockets(TranslateContext& context, const Cluster& cluster, ClusterSpec& spec) {
+  using Match = Cluster::TransportSocketMatch;
+  if (cluster.has_transport_socket()) spec.socket = translate_upstream_socket(context, cluster.transport_socket(), spec);
+  for (const Match& match : cluster.transport_socket_matches()) {
+    UpstreamSocketSpec socket;
+    if (match.name().empty()) context.missing(match, Match::kNameFieldNumber);
+    if (match.has_transport_socket()) {
+      socket = translate_upstream_socket(context, match.transport_socket(), spec);
+    } else {
+      context.missing(match, Match::kTransportSocketFieldNumber, "is required", "for plain bytes write a RawBuffer");
+    }
+    socket.name = match.name();
+    spec.socket_matches.push_back(std::move(socket));
+  }
+}
+
+// Whether all that the match asks for is there.
+bool holds(const core_api::Metadata& metadata, const pb::Struct& match) {
+  if (match.fields().empty()) return true;
+  const auto labels = metadata.filter_metadata().find("envoy.transport_socket_match");
+  if (labels == metadata.filter_metadata().end()) return false;
+  return std::all_of(match.fields().begin(), match.fields().end(), [&](const auto& wanted) {
+    const auto found = labels->second.fields().find(wanted.first);
+    return found != labels->second.fields().end() && pb::util::MessageDifferencer::Equals(found->second, wanted.second);
+  });
+}
+
+// As EndpointSpec::socket. What the endpoint says comes before what its locality says.
+uint32_t match_socket(const Cluster& cluster, const core_api::Metadata& endpoint, const core_api::Metadata& locality) {
+  for (const core_api::Metadata* metadata : {&endpoint, &locality}) {
+    uint32_t at = 0;
+    for (const Cluster::TransportSocketMatch& match : cluster.transport_socket_matches()) {
+      ++at;
+      if (holds(*metadata, match.match())) return at;
+    }
+  }
+  return 0;
+}
 
 // --- Endpoints -------------------------------------------------------------------------------------------------------
 
@@ -74,7 +117,12 @@ void translate_load_assignment(TranslateContext& context, const Cluster& cluster
       context.unsupported(locality, LocalityLbEndpoints::kPriorityFieldNumber,
                           fmt::format("priority {}", locality.priority()), "supported: 0");
     }
-    for (const auto& endpoint : locality.lb_endpoints()) translate_endpoint(context, spec.kind, endpoint, spec);
+    for (const auto& endpoint : locality.lb_endpoints()) {
+      const size_t before = spec.endpoints.size();
+      translate_endpoint(context, spec.kind, endpoint, spec);
+      if (spec.endpoints.size() > before)
+        spec.endpoints.back().socket = match_socket(cluster, endpoint.metadata(), locality.metadata());
+    }
   }
 }
 
@@ -98,10 +146,22 @@ void translate_thresholds(TranslateContext& context, const Cluster& cluster, Clu
   }
 }
 
+void translate_auto_names(TranslateContext& context, const core_api::UpstreamHttpProtocolOptions& options, AutoNamesSpec& spec) {
+  using Options = core_api::UpstreamHttpProtocolOptions;
+  spec.sni = options.auto_sni();
+  spec.validation = options.auto_san_validation();
+  spec.header = lower_case(options.override_auto_sni_header());
+  if (spec.header == ":authority" || spec.header == "host") return spec.header.clear();  // which is the default
+  if (!spec.header.empty() && !is_token(spec.header))
+    context.fail(options, Options::kOverrideAutoSniHeaderFieldNumber, "is no name of a header");
+}
+
 void translate_upstream_options(TranslateContext& context, const UpstreamOptions& options, ClusterSpec& spec) {
   if (options.has_common_http_protocol_options()) {
     translate_http_protocol(context, options.common_http_protocol_options(), spec.protocol);
   }
+  if (options.has_upstream_http_protocol_options())
+    translate_auto_names(context, options.upstream_http_protocol_options(), spec.auto_names);
   switch (options.upstream_protocol_options_case()) {
     case UpstreamOptions::kExplicitHttpConfig:
       spec.http2.reset();
@@ -129,6 +189,8 @@ void translate_protocol(TranslateContext& context, const Cluster& cluster, Clust
   if (cluster.has_common_http_protocol_options()) {
     translate_http_protocol(context, cluster.common_http_protocol_options(), spec.protocol);
   }
+  if (cluster.has_upstream_http_protocol_options())
+    translate_auto_names(context, cluster.upstream_http_protocol_options(), spec.auto_names);
   context.number(cluster, Cluster::kMaxRequestsPerConnectionFieldNumber, spec.protocol.requests_per_connection_max);
   if (cluster.has_http2_protocol_options()) {
     translate_http2(context, cluster.http2_protocol_options(), spec.http2.emplace());
@@ -184,7 +246,7 @@ ClusterSpec translate_cluster(TranslateContext& context, const Cluster& cluster)
   spec.respect_dns_ttl = cluster.respect_dns_ttl();
   spec.dns_family = translate_family(cluster.dns_lookup_family());
   translate_protocol(context, cluster, spec);
-  if (cluster.has_transport_socket()) translate_upstream_socket(context, cluster.transport_socket(), spec);
+  translate_transport_sockets(context, cluster, spec);
   translate_thresholds(context, cluster, spec);
   translate_load_assignment(context, cluster, spec);
   return spec;

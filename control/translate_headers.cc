@@ -11,14 +11,6 @@ namespace {
 using envoy::config::core::v3::HeaderValue;
 using envoy::config::core::v3::HeaderValueOption;
 
-// RFC 9110 section 5.6.2.
-bool is_token(std::string_view text) {
-  constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
-  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || marks.find(c) != marks.npos;
-  });
-}
-
 // What is wrong with changing a header of this name; empty when nothing is.
 std::string name_problem(std::string_view name) {
   if (name.starts_with(':')) return fmt::format("\"{}\" is not a header that can be changed", name);
@@ -56,6 +48,13 @@ HeaderAppend append_of(TranslateContext& context, const HeaderValueOption& optio
 }
 
 }  // namespace
+
+bool is_token(std::string_view text) {
+  constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
+  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || marks.find(c) != marks.npos;
+  });
+}
 
 std::string lower_case(std::string_view text) {
   std::string out(text);

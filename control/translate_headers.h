@@ -34,6 +34,8 @@ HeaderEditSpec translate_header_edits(TranslateContext& context, const T& messag
 
 // ASCII letters small, everything else as it is.
 std::string lower_case(std::string_view text);
+// RFC 9110 section 5.6.2, as the name of a header.
+bool is_token(std::string_view text);
 // RFC 9110 section 5.5: no line ends and no NUL; spaces and tabs inside are fine.
 bool is_header_value(std::string_view text);
 

@@ -13,6 +13,7 @@
 #include "tls.pb.h"
 #include "tls/tls_context.h"
 #include "tls/tls_tickets.h"
+#include "upstream_proxy_protocol.pb.h"
 
 namespace ringside {
 
@@ -23,6 +24,7 @@ namespace core_api = envoy::config::core::v3;
 namespace pb = google::protobuf;
 using core_api::TransportSocket;
 using envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
+using ProxyProtocolTransport = envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 
 constexpr size_t file_bytes_max = 4 * 1024 * 1024;  // a bundle of all public authorities has 200 KB
 
@@ -342,23 +344,42 @@ TlsContextPtr translate_downstream_socket(TranslateContext& context, const Trans
   if (context.typed<api::UpstreamTlsContext>(socket.typed_config()) != nullptr) {
     context.fail(socket, TransportSocket::kTypedConfigFieldNumber,
                  "UpstreamTlsContext is for clusters, here goes DownstreamTlsContext");
+  } else if (context.typed<ProxyProtocolTransport>(socket.typed_config()) != nullptr) {
+    context.fail(socket, TransportSocket::kTypedConfigFieldNumber, "ProxyProtocolUpstreamTransport is for clusters");
   }
   refuse_unknown(context, socket);
   return nullptr;
 }
 
-void translate_upstream_socket(TranslateContext& context, const TransportSocket& socket, ClusterSpec& cluster) {
-  if (!has_content(context, socket)) return;
+UpstreamSocketSpec translate_upstream_socket(TranslateContext& context, const TransportSocket& socket, const ClusterSpec& cluster) {
+  UpstreamSocketSpec spec;
+  if (!has_content(context, socket)) return spec;
   if (const auto* tls = context.typed<api::UpstreamTlsContext>(socket.typed_config())) {
-    cluster.tls = translate_client(context, *tls, cluster);
-    cluster.tls_host_name = tls->auto_host_sni();
-    context.number(*tls, api::UpstreamTlsContext::kMaxSessionKeysFieldNumber, cluster.tls_sessions_max);
+    spec.tls = translate_client(context, *tls, cluster);
+    spec.tls_host_name = tls->auto_host_sni();
+    context.number(*tls, api::UpstreamTlsContext::kMaxSessionKeysFieldNumber, spec.tls_sessions_max);
+    if (spec.tls != nullptr && cluster.auto_names.validation && !spec.tls->verifier().trusts()) {
+      context.fail(socket, TransportSocket::kTypedConfigFieldNumber,
+                   "needs validation_context.trusted_ca: the cluster has auto_san_validation");
+    }
+  } else if (const auto* proxy = context.typed<ProxyProtocolTransport>(socket.typed_config())) {
+    if (!proxy->has_transport_socket()) {
+      context.missing(*proxy, ProxyProtocolTransport::kTransportSocketFieldNumber);
+      return spec;
+    }
+    spec = translate_upstream_socket(context, proxy->transport_socket(), cluster);
+    if (spec.proxy_protocol != ProxyProtocol::none) {
+      context.fail(*proxy, ProxyProtocolTransport::kTransportSocketFieldNumber, "may not be another PROXY header");
+    }
+    const bool v2 = proxy->config().version() == core_api::ProxyProtocolConfig::V2;
+    spec.proxy_protocol = v2 ? ProxyProtocol::v2 : ProxyProtocol::v1;
   } else if (context.typed<api::DownstreamTlsContext>(socket.typed_config()) != nullptr) {
     context.fail(socket, TransportSocket::kTypedConfigFieldNumber,
                  "DownstreamTlsContext is for filter chains, here goes UpstreamTlsContext");
   } else {
     refuse_unknown(context, socket);
   }
+  return spec;
 }
 
 }  // namespace ringside

@@ -10,8 +10,8 @@ namespace ringside {
 // filter takes the connections must be known before.
 TlsContextPtr translate_downstream_socket(TranslateContext& context, const envoy::config::core::v3::TransportSocket& socket,
                                           const FilterChainSpec& chain);
-// Likewise for a cluster, into its spec.
-void translate_upstream_socket(TranslateContext& context, const envoy::config::core::v3::TransportSocket& socket,
-                               ClusterSpec& cluster);
+// Likewise for a cluster, whose protocol and auto_names must be known before.
+UpstreamSocketSpec translate_upstream_socket(TranslateContext& context, const envoy::config::core::v3::TransportSocket& socket,
+                                             const ClusterSpec& cluster);
 
 }  // namespace ringside

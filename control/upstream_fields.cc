@@ -40,9 +40,8 @@ constexpr auto table = std::to_array<MessageFields>({
      "ignore_health_on_host_removal? lb_subset_config least_request_lb_config load_balancing_policy "
      "lrs_report_endpoint_metrics lrs_server maglev_lb_config original_dst_lb_config outlier_detection "
      "preconnect_policy protocol_selection ring_hash_lb_config round_robin_lb_config track_cluster_stats "
-     "track_timeout_budgets? transport_socket_matcher transport_socket_matches typed_dns_resolver_config "
-     "upstream_bind_config upstream_config upstream_connection_options upstream_http_protocol_options "
-     "use_tcp_for_dns_lookups? wait_for_warm_on_init"},
+     "track_timeout_budgets? transport_socket_matcher typed_dns_resolver_config upstream_bind_config "
+     "upstream_config upstream_connection_options use_tcp_for_dns_lookups? wait_for_warm_on_init"},
     {"envoy.config.core.v3.Address",
      "envoy_internal_address"},
     {"envoy.config.core.v3.DataSource",
@@ -65,7 +64,7 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.config.core.v3.Pipe",
      "mode"},
     {"envoy.config.core.v3.ProxyProtocolConfig",
-     "added_tlvs pass_through_tlvs version"},
+     "added_tlvs pass_through_tlvs"},
     {"envoy.config.core.v3.SocketAddress",
      "named_port network_namespace_filepath resolver_name"},
     {"envoy.config.core.v3.SubstitutionFormatString",
@@ -77,7 +76,7 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.config.endpoint.v3.LbEndpoint",
      "endpoint_name"},
     {"envoy.config.endpoint.v3.LocalityLbEndpoints",
-     "leds_cluster_locality_config load_balancer_endpoints metadata proximity"},
+     "leds_cluster_locality_config load_balancer_endpoints proximity"},
     {"envoy.config.listener.v3.Filter",
      "config_discovery"},
     {"envoy.config.listener.v3.FilterChain",
@@ -137,6 +136,8 @@ constexpr auto table = std::to_array<MessageFields>({
      "flush_access_log_on_connected? hash_policy max_downstream_connection_duration_jitter_percentage "
      "max_early_data_bytes metadata_match on_demand proxy_protocol_tlvs tunneling_config upstream_connect_mode "
      "upstream_idle_timeout weighted_clusters"},
+    {"envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+     "allow_unspecified_address? tlv_as_pool_key?"},
     {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
      "ca_certificate_provider_instance custom_validator_config match_subject_alt_names "
      "require_signed_certificate_timestamp system_root_certs watched_directory"},
@@ -147,7 +148,7 @@ constexpr auto table = std::to_array<MessageFields>({
      "validation_context_certificate_provider validation_context_certificate_provider_instance "
      "validation_context_sds_secret_config"},
     {"envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-     "full_scan_certs_on_sni_mismatch require_sni session_ticket_keys_sds_secret_config"},
+     "require_sni session_ticket_keys_sds_secret_config"},
     {"envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher",
      "oid"},
     {"envoy.extensions.transport_sockets.tls.v3.TlsCertificate",
@@ -160,7 +161,7 @@ constexpr auto table = std::to_array<MessageFields>({
      "enforce_rsa_key_usage"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
      "auto_config hash_policy header_validation_config http_filters outlier_detection request_mirror_policies "
-     "retry_policy upstream_http_protocol_options"},
+     "retry_policy"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig",
      "http3_protocol_options"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig",

@@ -100,6 +100,12 @@ void reset_on_close(int fd) {
 }
 
 void shutdown_write(int fd) { ::shutdown(fd, SHUT_WR); }
+void shutdown_both(int fd) { ::shutdown(fd, SHUT_RDWR); }
+
+bool send_at_once(int fd, std::string_view bytes) {
+  return ::send(fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+}
+
 void set_no_delay(int fd) { set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
 
 }  // namespace ringside::sockets

@@ -1,6 +1,7 @@
 #pragma once
 // The synchronous socket calls that all rings on a real kernel share.
 #include <cstdint>
+#include <string_view>
 
 #include "core/address.h"
 #include "core/error.h"
@@ -26,6 +27,9 @@ Address peer_address(int fd);
 Address original_destination(int fd);
 
 void shutdown_write(int fd);
+void shutdown_both(int fd);
+// All of it went to the kernel, without waiting.
+bool send_at_once(int fd, std::string_view bytes);
 // close() sends RST and drops what is unsent.
 void reset_on_close(int fd);
 void set_no_delay(int fd);

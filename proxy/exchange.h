@@ -82,6 +82,7 @@ class Exchange final : public Retired, private LeaseUser {
   bool prepare_target(Head& head);
   void route_request(Head& head);
   void start_upstream();
+  ConnectionPool& pool_of_endpoint();
   Taken on_lease(UpstreamConnection& connection) override;
   void on_lease_failed(Error why) override;
   void reply_overflow();

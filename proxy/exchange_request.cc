@@ -99,7 +99,7 @@ void Exchange::start_upstream() {
   }
   host_ = endpoint_->shared_host();
   phase_ = Phase::waiting;
-  ConnectionPool& pool = endpoint_->pool();
+  ConnectionPool& pool = pool_of_endpoint();
   const Result<UpstreamConnection*> lease = pool.lease(*this);
   if (!lease) {
     host_.reset();  // it never came to that
@@ -107,6 +107,11 @@ void Exchange::start_upstream() {
   }
   if (*lease == nullptr) return arm_timer();
   if (on_lease(**lease) == Taken::no) pool.give_back(**lease);
+}
+
+ConnectionPool& Exchange::pool_of_endpoint() {
+  if (!cluster_->wants_terms(*host_)) return endpoint_->pool();
+  return endpoint_->pool_on(cluster_->terms_of(*host_, *request_, session_.peer_address(), session_.local_address()));
 }
 
 void Exchange::on_lease_failed(Error why) {

@@ -36,7 +36,9 @@ void Shard::adopt(std::shared_ptr<const Snapshot> snapshot, std::vector<int> lis
   for (const std::shared_ptr<const ClusterEntry>& entry : snapshot_->clusters) {
     clusters_.push_back(std::make_unique<Cluster>(
         worker_, entry->spec, entry->breaker, stat_cells().block(entry->stats),
-        entry->spec->tls != nullptr ? stat_cells().block(entry->tls_stats) : StatBlock<TlsStat>(), codec_pools_));
+        entry->spec->any_tls() ? stat_cells().block(entry->tls_stats) : StatBlock<TlsStat>(), codec_pools_));
+    for (const StatGroup<SocketMatchStat>& match : entry->match_stats)
+      clusters_.back()->count_matches(stat_cells().block(match));
     if (entry->spec->http2.has_value()) {
       const ClusterSpec& spec = *entry->spec;
       clusters_.back()->h2_stats().attach(

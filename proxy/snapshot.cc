@@ -9,16 +9,23 @@ std::shared_ptr<const HostSet> fixed_hosts(const ClusterSpec& spec, uint32_t wor
   auto hosts = std::make_shared<HostSet>();
   for (const EndpointSpec& endpoint : spec.endpoints)
     if (!endpoint.address.empty())
-      hosts->hosts.push_back(std::make_shared<Host>(endpoint.address, endpoint.hostname, endpoint.weight, workers));
+      hosts->hosts.push_back(std::make_shared<Host>(endpoint.address, endpoint.hostname, endpoint.weight, workers,
+                                                    endpoint.socket));
   return hosts;
+}
+
+const std::string& cluster_stat_name(const ClusterSpec& spec) {
+  return spec.alt_stat_name.empty() ? spec.name : spec.alt_stat_name;
 }
 
 std::shared_ptr<const ClusterEntry> build_cluster(const ClusterSpec& spec, StatsRegistry& stats, uint32_t workers) {
   auto entry = std::make_shared<ClusterEntry>();
   entry->spec = std::make_shared<const ClusterSpec>(spec);
-  const StatScope scope = cluster_scope(spec.alt_stat_name.empty() ? spec.name : spec.alt_stat_name);
+  const StatScope scope = cluster_scope(cluster_stat_name(spec));
   entry->stats = stats.group<ClusterStat>(scope);
-  if (spec.tls != nullptr) entry->tls_stats = stats.group<TlsStat>(scope);
+  if (spec.any_tls()) entry->tls_stats = stats.group<TlsStat>(scope);
+  for (const UpstreamSocketSpec& socket : spec.socket_matches)
+    entry->match_stats.push_back(stats.group<SocketMatchStat>(cluster_match_scope(cluster_stat_name(spec), socket.name)));
   entry->breaker = std::make_shared<BreakerCells>(workers);
   entry->hosts = fixed_hosts(spec, workers);
   return entry;

@@ -21,6 +21,7 @@ struct ClusterEntry {
   std::shared_ptr<const ClusterSpec> spec;
   StatGroup<ClusterStat> stats;
   StatGroup<TlsStat> tls_stats;  // with TLS only
+  std::vector<StatGroup<SocketMatchStat>> match_stats;  // of each transport socket match
   std::shared_ptr<BreakerCells> breaker;
   std::shared_ptr<const HostSet> hosts;  // at the time of the snapshot; changes travel by themselves
 };

@@ -1,6 +1,7 @@
 #pragma once
 // The whole configuration as plain immutable data: what control/ hands to the data plane. No protobuf, no live state.
 // Defaults are Envoy's. Durations: zero means "off" unless a comment says otherwise.
+#include <algorithm>
 #include <bitset>
 #include <cstdint>
 #include <memory>
@@ -238,6 +239,22 @@ struct EndpointSpec {
   uint16_t port = 0;
   std::string hostname;  // endpoint.hostname
   uint32_t weight = 1;
+  uint32_t socket = 0;   // 0: the cluster's; n: that of its match n - 1
+};
+enum class ProxyProtocol : uint8_t { none, v1, v2 };
+// How a cluster's bytes travel: its transport_socket, or one of transport_socket_matches.
+struct UpstreamSocketSpec {
+  std::string name;               // of a match
+  TlsContextPtr tls;              // null: plain bytes
+  bool tls_host_name = false;     // an endpoint's hostname is its server name, where it has one
+  uint32_t tls_sessions_max = 1;  // kept by each worker
+  ProxyProtocol proxy_protocol = ProxyProtocol::none;  // a header before everything else
+};
+// config.core.v3.UpstreamHttpProtocolOptions
+struct AutoNamesSpec {
+  bool sni = false;         // the request's host is asked for
+  bool validation = false;  // and the certificate must be for it
+  std::string header;       // instead of the host, where the request has it; lower case
 };
 enum class ClusterKind : uint8_t { fixed, strict_dns };
 enum class DnsFamily : uint8_t { automatic, v4_only, v6_only, v4_preferred, all };
@@ -264,10 +281,14 @@ struct ClusterSpec {
   Duration dns_refresh_rate = seconds(5);
   bool respect_dns_ttl = false;
   DnsFamily dns_family = DnsFamily::automatic;
-  TlsContextPtr tls;              // null: plain bytes
-  bool tls_host_name = false;     // an endpoint's hostname is its server name, where it has one
-  uint32_t tls_sessions_max = 1;  // kept by each worker
+  UpstreamSocketSpec socket;
+  std::vector<UpstreamSocketSpec> socket_matches;
+  AutoNamesSpec auto_names;
   std::string where;
+  bool any_tls() const {
+    const auto has_tls = [](const UpstreamSocketSpec& one) { return one.tls != nullptr; };
+    return has_tls(socket) || std::any_of(socket_matches.begin(), socket_matches.end(), has_tls);
+  }
 };
 
 struct Specs {

@@ -68,8 +68,9 @@ void TcpSession::on_connected(int fd) {
     worker_.ring().close(fd);
     return finish_if_gone();
   }
-  up_.attach(cluster_->make_transport(fd, *host_, *this));
-  if (cluster_->spec().tls == nullptr) return on_upstream_ready();
+  const ConnectionTerms terms{.peer = down_.transport()->peer_address(), .local = down_.transport()->local_address()};
+  up_.attach(cluster_->make_transport(fd, *host_, *this, cluster_->wants_terms(*host_) ? &terms : nullptr));
+  if (!cluster_->has_tls(*host_)) return on_upstream_ready();
   up_.shaking_hands = true;
   up_.start(cluster_->spec().connection_buffer_bytes_max);
   arm_timer();
@@ -85,12 +86,12 @@ void TcpSession::on_upstream_ready() {
   cluster_->stats().inc(ClusterStat::upstream_rq_total);
   if (down_.transport()->sends_piped()) up_.relay_all();
   if (up_.transport()->sends_piped()) down_.relay_all();
-  if (cluster_->spec().tls == nullptr) up_.start(cluster_->spec().connection_buffer_bytes_max);
+  if (!cluster_->has_tls(*host_)) up_.start(cluster_->spec().connection_buffer_bytes_max);
   up_.release_held();
 }
 
 const TlsTransport* TcpSession::upstream_tls() {
-  if (cluster_ == nullptr || cluster_->spec().tls == nullptr) return nullptr;
+  if (host_ == nullptr || !cluster_->has_tls(*host_)) return nullptr;
   return static_cast<const TlsTransport*>(up_.transport() != nullptr ? up_.transport() : spent_.get());
 }
 

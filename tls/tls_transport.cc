@@ -11,6 +11,16 @@
 #include "tls/tls_limits.h"
 
 namespace ringside {
+namespace {
+
+// A session is resumed only where its certificate was checked for the same names.
+std::string session_name(const PeerCheck& check) {
+  std::string name = check.server_name;
+  for (const std::string& wanted : check.subject_alt_names) name.append(1, '\0').append(wanted);
+  return name;
+}
+
+}  // namespace
 
 TlsTransport::TlsTransport(Worker& worker, TlsContextPtr context, std::unique_ptr<Transport> below,
                            TlsConnectionOptions options)
@@ -87,7 +97,7 @@ void TlsTransport::prepare_client() {
   }
   if (sessions_ == nullptr) return;
   RS_CHECK(&sessions_->context() == context_.get());
-  sessions_->offer(*ssl_, name);
+  sessions_->offer(*ssl_, session_name(handshake_->check));
 }
 
 void TlsTransport::shake_hands() {
@@ -167,7 +177,7 @@ void TlsTransport::handshake_failed() {
 bool TlsTransport::on_session(ssl_session_st& session) {
   if (sessions_ == nullptr || handshake_ == nullptr) return false;
   handshake_->has_ticket = true;
-  sessions_->put(handshake_->check.server_name, session);
+  sessions_->put(session_name(handshake_->check), session);
   return true;
 }
 

@@ -42,7 +42,7 @@ struct TlsConnectionOptions {
   TlsSessions* sessions = nullptr;             // client; made with the same context
   std::string server_name = {};                // client: SNI; empty: the context's
   std::vector<std::string> alpn = {};          // client; empty: the context's
-  std::vector<std::string> subject_alt_names = {};  // client; not empty: these instead of the context's matchers
+  std::vector<std::string> subject_alt_names = {};  // client; not empty: one of these, besides what the context asks for
   bool keep_chain = false;                     // peer_chain_pem() may be asked for later
 };
 

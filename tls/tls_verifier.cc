@@ -189,18 +189,19 @@ bool TlsVerifier::names_match(x509_st& leaf, PeerCheck& check) const {
     check.text = "certificate verify failed: a subject alternative name holds a NUL or cannot be read";
     return false;
   }
-  const bool by_server_name = match_server_name_ && !check.server_name.empty();
-  const auto fits = [&](const CertificateName& name) {
-    if (!check.subject_alt_names.empty()) {
-      return std::ranges::any_of(check.subject_alt_names, [&](const std::string& wanted) {
-        return name.type == SanType::dns ? dns_name_matches(name.text, wanted) : name.text == wanted;
-      });
-    }
-    if (by_server_name) return name.type == SanType::dns && dns_name_matches(name.text, check.server_name);
-    return std::ranges::any_of(matchers_, [&](const SanMatcher& matcher) { return matcher.matches(name); });
-  };
-  const bool wanted = !check.subject_alt_names.empty() || by_server_name || !matchers_.empty();
-  if (!wanted || std::ranges::any_of(*names, fits)) return true;
+  const auto has = [&](const auto& fits) { return std::ranges::any_of(*names, fits); };
+  const bool listed = check.subject_alt_names.empty() || has([&](const CertificateName& name) {
+                        return std::ranges::any_of(check.subject_alt_names, [&](const std::string& wanted) {
+                          return name.type == SanType::dns ? dns_name_matches(name.text, wanted) : name.text == wanted;
+                        });
+                      });
+  const bool served = !match_server_name_ || check.server_name.empty() || has([&](const CertificateName& name) {
+                        return name.type == SanType::dns && dns_name_matches(name.text, check.server_name);
+                      });
+  const bool matched = matchers_.empty() || has([&](const CertificateName& name) {
+                         return std::ranges::any_of(matchers_, [&](const SanMatcher& matcher) { return matcher.matches(name); });
+                       });
+  if (listed && served && matched) return true;
   check.text = "certificate verify failed: no subject alternative name is one of those expected; the certificate has: " +
                listing(*names);
   return false;

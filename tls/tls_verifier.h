@@ -18,7 +18,7 @@ namespace ringside {
 // What a handshake asks of its peer, and how the peer did. Lives as long as the handshake.
 struct PeerCheck {
   std::string server_name;                     // client: the name that was asked for
-  std::vector<std::string> subject_alt_names;  // not empty: these instead of the context's matchers
+  std::vector<std::string> subject_alt_names;  // not empty: one of these, besides what the context asks for
   bool validated = false;                      // every check that is configured was passed
   bool failed = false;
   TlsStat reason = TlsStat::fail_verify_error;  // of the failure
@@ -33,6 +33,8 @@ class TlsVerifier {
   std::expected<void, TlsSpecError> install(ssl_ctx_st& context, const TlsValidationSpec& spec) const;
   // Whether a certificate is checked at all; a client that checks none connects to anybody.
   bool checks() const { return trusts_ || has_pins() || !matchers_.empty(); }
+  // Whether there is a chain that names could be believed by.
+  bool trusts() const { return trusts_; }
   // Whether a peer without a certificate can be refused for that alone.
   bool demands_certificate() const { return !accept_untrusted_ && (has_pins() || !matchers_.empty()); }
   bool accept_untrusted() const { return accept_untrusted_; }

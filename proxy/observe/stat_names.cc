@@ -63,6 +63,14 @@ std::string stat_name_part(std::string_view name) {
 
 StatScope cluster_scope(std::string_view name) { return labelled("cluster.", "envoy_cluster_name", name); }
 
+StatScope cluster_match_scope(std::string_view name, std::string_view match) {
+  StatScope scope = cluster_scope(name);
+  const std::string part = stat_name_part(match) + ".";
+  scope.prefix += part;
+  scope.tagless_prefix += part;
+  return scope;
+}
+
 StatScope cluster_http2_scope(std::string_view name) {
   StatScope scope = cluster_scope(name);
   scope.prefix += "http2.";

@@ -117,6 +117,9 @@ namespace ringside {
     "http1.requests_rejected_with_underscores_in_headers")                                                 \
   N(http1_response_flood, counter, always, "http1.response_flood")
 
+// cluster.<name>.<transport socket match>.
+#define RS_SOCKET_MATCH_STATS(C, G, H, N) C(total_match_count)
+
 // listener.<address>.
 #define RS_LISTENER_STATS(C, G, H, N)                                                                            \
   C(downstream_cx_total) G(downstream_cx_active) C(downstream_cx_destroy) H(downstream_cx_length_ms)             \
@@ -218,6 +221,7 @@ namespace ringside {
 
 RS_STAT_GROUP(HttpStat, http_stat_defs, RS_HTTP_STATS)
 RS_STAT_GROUP(ClusterStat, cluster_stat_defs, RS_CLUSTER_STATS)
+RS_STAT_GROUP(SocketMatchStat, socket_match_stat_defs, RS_SOCKET_MATCH_STATS)
 RS_STAT_GROUP(ListenerStat, listener_stat_defs, RS_LISTENER_STATS)
 RS_STAT_GROUP(ListenerWorkerStat, listener_worker_stat_defs, RS_LISTENER_WORKER_STATS)
 RS_STAT_GROUP(ListenerHttpStat, listener_http_stat_defs, RS_LISTENER_HTTP_STATS)
@@ -246,6 +250,8 @@ std::string stat_name_part(std::string_view name);
 
 // `name` is alt_stat_name if set, else the cluster's name.
 StatScope cluster_scope(std::string_view name);
+// `match` is the name of a transport socket match.
+StatScope cluster_match_scope(std::string_view name, std::string_view match);
 // What the codec of HTTP/2 counts for a cluster.
 StatScope cluster_http2_scope(std::string_view name);
 StatScope http_scope(std::string_view stat_prefix);

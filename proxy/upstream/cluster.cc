@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
-#include "core/tcp_transport.h"
+#include "codecs/ascii.h"
 #include "proxy/h2_options.h"
+#include "proxy/http_target.h"
 
 namespace ringside {
 
@@ -19,18 +20,87 @@ Cluster::Cluster(Worker& worker, std::shared_ptr<const ClusterSpec> spec, std::s
   h1_limits_.header_count_max = spec_->protocol.headers_count_max;
   if (spec_->http2.has_value()) h2_limits_ = h2_limits_of(*spec_->http2);
   h2_limits_.header_count_max = spec_->protocol.headers_count_max;
-  if (spec_->tls != nullptr && spec_->tls_sessions_max > 0)
-    tls_sessions_ = std::make_unique<TlsSessions>(spec_->tls, spec_->tls_sessions_max);
+  sockets_.emplace_back(spec_->socket);
+  for (const UpstreamSocketSpec& socket : spec_->socket_matches) sockets_.emplace_back(socket);
 }
 
 Cluster::~Cluster() = default;
 
-std::unique_ptr<Transport> Cluster::make_transport(int fd, const Host& host, TlsUser& user) {
-  auto plain = std::make_unique<TcpTransport>(worker_, fd);
-  if (spec_->tls == nullptr) return plain;
-  TlsConnectionOptions options{.user = &user, .stats = &tls_stats_, .sessions = tls_sessions_.get()};
-  if (spec_->tls_host_name) options.server_name = host.hostname();
-  return std::make_unique<TlsTransport>(worker_, spec_->tls, std::move(plain), std::move(options));
+// --- transport sockets -------------------------------------------------------------------------------------------------
+
+std::unique_ptr<Transport> Cluster::make_transport(int fd, const Host& host, TlsUser& user, const ConnectionTerms* terms) {
+  return sockets_[host.socket()].make_transport(
+      worker_, {.fd = fd, .host = host, .user = user, .stats = tls_stats_, .terms = terms});
+}
+
+bool Cluster::wants_terms(const Host& host) const {
+  const UpstreamSocket& socket = sockets_[host.socket()];
+  return socket.spec().proxy_protocol != ProxyProtocol::none ||
+         (socket.has_tls() && (spec_->auto_names.sni || spec_->auto_names.validation));
+}
+
+ConnectionTerms Cluster::terms_of(const Host& host, const Head& request, const Address& peer, const Address& local) const {
+  ConnectionTerms terms;
+  const UpstreamSocket& socket = sockets_[host.socket()];
+  if (socket.spec().proxy_protocol != ProxyProtocol::none) {
+    terms.peer = peer;
+    terms.local = local;
+  }
+  const AutoNamesSpec& names = spec_->auto_names;
+  if (!socket.has_tls() || (!names.sni && !names.validation)) return terms;
+  std::string_view name = request.authority;
+  if (const HeaderField* field = names.header.empty() ? nullptr : request.fields.find(names.header);
+      field != nullptr && !field->value().empty())
+    name = field->value();
+  if (const auto authority = parse_authority(name)) name = authority->host;
+  if (name.starts_with('[') && name.ends_with(']')) name = name.substr(1, name.size() - 2);
+  std::string asked(name);
+  lower_in_place(asked.data(), asked.size());
+  // An address is nothing to ask for by SNI, but the certificate may be for it.
+  if (names.sni && !Address::from_ip(asked, 0)) terms.server_name = asked;
+  if (names.validation) terms.certificate_name = asked;
+  return terms;
+}
+
+// As Envoy counts them: once for each host that appears, not for each worker.
+void Cluster::count_match(const Host& host) {
+  if (worker_.index() != 0) return;
+  if (host.socket() == 0) return stats_.inc(ClusterStat::default_total_match_count);
+  match_stats_[host.socket() - 1].inc(SocketMatchStat::total_match_count);
+}
+
+// --- endpoints ---------------------------------------------------------------------------------------------------------
+
+// Pools whose connections have gone are let go of now and then.
+ConnectionPool& Endpoint::pool_on(ConnectionTerms terms) {
+  if (own_pools_ == nullptr) own_pools_ = std::make_unique<OwnPools>();
+  auto& by_key = own_pools_->by_key;
+  std::string key = terms.key();
+  if (const auto found = by_key.find(key); found != by_key.end()) return *found->second;
+  if (by_key.size() >= own_pools_->sweep_at) {
+    std::erase_if(by_key, [](const auto& each) { return each.second->forgotten(); });
+    own_pools_->sweep_at = 2 * by_key.size() + 16;
+  }
+  auto pool = std::make_unique<ConnectionPool>(pool_.cluster(), *this, std::make_unique<const ConnectionTerms>(std::move(terms)));
+  return *by_key.emplace(std::move(key), std::move(pool)).first->second;
+}
+
+void Endpoint::drain() {
+  pool_.drain();
+  if (own_pools_ != nullptr)
+    for (const auto& [key, pool] : own_pools_->by_key) pool->drain();
+}
+
+void Endpoint::close_all(Error why) {
+  pool_.close_all(why);
+  if (own_pools_ != nullptr)
+    for (const auto& [key, pool] : own_pools_->by_key) pool->close_all(why);
+}
+
+bool Endpoint::quiet() const {
+  if (!pool_.empty()) return false;
+  return own_pools_ == nullptr || std::all_of(own_pools_->by_key.begin(), own_pools_->by_key.end(),
+                                              [](const auto& each) { return each.second->empty(); });
 }
 
 void Cluster::adopt(const HostSet& hosts) {
@@ -39,13 +109,12 @@ void Cluster::adopt(const HostSet& hosts) {
     auto same = std::find_if(endpoints_.begin(), endpoints_.end(), [&](const std::unique_ptr<Endpoint>& endpoint) {
       return endpoint != nullptr && endpoint->shared_host() == host;
     });
-    // As Envoy counts them: once for each host that appears, not for each worker.
-    if (same == endpoints_.end() && worker_.index() == 0) stats_.inc(ClusterStat::default_total_match_count);
+    if (same == endpoints_.end()) count_match(*host);
     next.push_back(same != endpoints_.end() ? std::move(*same) : std::make_unique<Endpoint>(*this, host, worker_.index()));
   }
   for (std::unique_ptr<Endpoint>& endpoint : endpoints_) {
     if (endpoint == nullptr) continue;
-    endpoint->pool().drain();
+    endpoint->drain();
     leaving_.push_back(std::move(endpoint));
   }
   endpoints_ = std::move(next);
@@ -58,7 +127,7 @@ void Cluster::adopt(const HostSet& hosts) {
 }
 
 void Cluster::sweep() {
-  std::erase_if(leaving_, [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->pool().empty(); });
+  std::erase_if(leaving_, [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->quiet(); });
 }
 
 Endpoint* Cluster::pick() {
@@ -81,17 +150,17 @@ Endpoint* Cluster::pick() {
 }
 
 void Cluster::drain() {
-  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) endpoint->pool().drain();
+  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) endpoint->drain();
 }
 
 void Cluster::close_all() {
   const Error why{ErrorCode::cancelled, Origin::local, Retry::never, "shutting down"};
-  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) endpoint->pool().close_all(why);
-  for (const std::unique_ptr<Endpoint>& endpoint : leaving_) endpoint->pool().close_all(why);
+  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) endpoint->close_all(why);
+  for (const std::unique_ptr<Endpoint>& endpoint : leaving_) endpoint->close_all(why);
 }
 
 bool Cluster::quiet() const {
-  const auto is_quiet = [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->pool().empty(); };
+  const auto is_quiet = [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->quiet(); };
   return std::all_of(endpoints_.begin(), endpoints_.end(), is_quiet) &&
          std::all_of(leaving_.begin(), leaving_.end(), is_quiet);
 }

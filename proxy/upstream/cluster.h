@@ -1,6 +1,8 @@
 #pragma once
 // A cluster as one worker lives it: endpoints, balancer, limits.
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "codecs/http1/h1_limits.h"
@@ -15,7 +17,7 @@
 #include "proxy/upstream/breaker.h"
 #include "proxy/upstream/connection_pool.h"
 #include "proxy/upstream/host.h"
-#include "tls/tls_transport.h"
+#include "proxy/upstream/upstream_socket.h"
 
 namespace ringside {
 
@@ -33,12 +35,23 @@ class Endpoint {
   const std::shared_ptr<Host>& shared_host() const { return host_; }
   HostCells& cells() { return cells_; }
   ConnectionPool& pool() { return pool_; }
+  // The one for connections on terms of their own.
+  ConnectionPool& pool_on(ConnectionTerms terms);
+  // All pools.
+  void drain();
+  void close_all(Error why);
+  bool quiet() const;
   int64_t round_robin_credit = 0;
 
  private:
+  struct OwnPools {
+    std::map<std::string, std::unique_ptr<ConnectionPool>> by_key;
+    size_t sweep_at = 16;  // pools
+  };
   std::shared_ptr<Host> host_;
   HostCells& cells_;
   ConnectionPool pool_;
+  std::unique_ptr<OwnPools> own_pools_;  // null: never asked for
 };
 
 class Cluster {
@@ -61,8 +74,19 @@ class Cluster {
   Worker& worker() { return worker_; }
   Breaker& breaker() { return breaker_; }
   StatBlock<ClusterStat>& stats() { return stats_; }
-  // For a connected socket: plain, or a TlsTransport whose `user` hears of its handshake where the cluster has TLS.
-  std::unique_ptr<Transport> make_transport(int fd, const Host& host, TlsUser& user);
+  // For a connected socket: plain, or a TlsTransport whose `user` hears of its handshake where the host has TLS.
+  std::unique_ptr<Transport> make_transport(int fd, const Host& host, TlsUser& user, const ConnectionTerms* terms = nullptr);
+  bool has_tls(const Host& host) const { return sockets_[host.socket()].has_tls(); }
+  // What make_transport() made, as what it is; null without TLS.
+  const TlsTransport* tls_of(const Host& host, const Transport& transport) const {
+    return has_tls(host) ? static_cast<const TlsTransport*>(&transport) : nullptr;
+  }
+  // Whether requests to `host` share a connection only on the same terms.
+  bool wants_terms(const Host& host) const;
+  // The terms of a request that came by a connection from `peer` to `local`.
+  ConnectionTerms terms_of(const Host& host, const Head& request, const Address& peer, const Address& local) const;
+  // The counter of the next transport socket match. Before hosts are adopted.
+  void count_matches(StatBlock<SocketMatchStat> stats) { match_stats_.push_back(std::move(stats)); }
   const H1Limits& h1_limits() const { return h1_limits_; }
   const H2Limits& h2_limits() const { return h2_limits_; }
   H1ScratchPool& h1_scratch() { return codec_pools_.h1; }
@@ -71,13 +95,15 @@ class Cluster {
 
  private:
   void sweep();
+  void count_match(const Host& host);
 
   Worker& worker_;
   std::shared_ptr<const ClusterSpec> spec_;
   Breaker breaker_;
   StatBlock<ClusterStat> stats_;
   StatBlock<TlsStat> tls_stats_;
-  std::unique_ptr<TlsSessions> tls_sessions_;  // null: none are resumed
+  std::vector<StatBlock<SocketMatchStat>> match_stats_;
+  std::vector<UpstreamSocket> sockets_;  // the cluster's own, then those of the matches
   H1Limits h1_limits_;
   H2Limits h2_limits_;
   CodecPools& codec_pools_;

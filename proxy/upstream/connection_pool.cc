@@ -4,7 +4,19 @@
 
 namespace ringside {
 
-ConnectionPool::ConnectionPool(Cluster& cluster, Endpoint& endpoint) : cluster_(cluster), endpoint_(endpoint) {}
+std::string ConnectionTerms::key() const {
+  std::string key = server_name;
+  key.append(1, '\0').append(certificate_name).append(1, '\0');
+  for (const Address* address : {&peer, &local}) key.append(reinterpret_cast<const char*>(address->data()), address->size());
+  return key;
+}
+
+void LeaseUser::give_up_lease() {
+  if (waits_in_ != nullptr) waits_in_->give_up(*this);
+}
+
+ConnectionPool::ConnectionPool(Cluster& cluster, Endpoint& endpoint, std::unique_ptr<const ConnectionTerms> terms)
+    : cluster_(cluster), endpoint_(endpoint), terms_(std::move(terms)) {}
 
 ConnectionPool::~ConnectionPool() { RS_CHECK(connections_ == 0 && waiting_.empty()); }
 
@@ -45,6 +57,7 @@ Result<UpstreamConnection*> ConnectionPool::lease(LeaseUser& user) {
   stats.inc(ClusterStat::upstream_rq_pending_total);
   stats.inc(ClusterStat::upstream_rq_pending_active);
   waiting_.push_back(user);
+  user.waits_in_ = this;
   ++waiting_count_;
   // Within the limit; an endpoint without any connection may always have one.
   if (more_to_dial()) {
@@ -59,6 +72,7 @@ Result<UpstreamConnection*> ConnectionPool::lease(LeaseUser& user) {
 void ConnectionPool::give_up(LeaseUser& user) {
   if (!user.Link<LeaseUser>::linked()) return;
   user.Link<LeaseUser>::unlink();
+  user.waits_in_ = nullptr;
   --waiting_count_;
   cluster_.breaker().give(Resource::pending);
   cluster_.stats().dec(ClusterStat::upstream_rq_pending_active);

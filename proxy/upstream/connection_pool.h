@@ -1,12 +1,16 @@
 #pragma once
 // The upstream connections of one endpoint on one worker, and the requests that wait for one.
+#include <memory>
+
 #include "core/intrusive_list.h"
 #include "core/worker.h"
+#include "proxy/upstream/connection_terms.h"
 #include "proxy/upstream/upstream_connection.h"
 
 namespace ringside {
 
 class Cluster;
+class ConnectionPool;
 class Endpoint;
 
 // Who wants a connection.
@@ -16,14 +20,21 @@ class LeaseUser : public Link<LeaseUser> {
   enum class Taken : bool { no, yes };
   virtual Taken on_lease(UpstreamConnection& connection) = 0;
   virtual void on_lease_failed(Error why) = 0;
+  // Waits no longer.
+  void give_up_lease();
 
  protected:
   ~LeaseUser() = default;
+
+ private:
+  friend ConnectionPool;
+  ConnectionPool* waits_in_ = nullptr;
 };
 
 class ConnectionPool {
  public:
-  ConnectionPool(Cluster& cluster, Endpoint& endpoint);
+  // `terms`: of all its connections; null: none of their own.
+  ConnectionPool(Cluster& cluster, Endpoint& endpoint, std::unique_ptr<const ConnectionTerms> terms = nullptr);
   ~ConnectionPool();
 
   // A connection at once, or null: on_lease or on_lease_failed follows, never from inside this call, unless the user unlinks
@@ -38,6 +49,9 @@ class ConnectionPool {
   // Everything closes now; whoever waits is told.
   void close_all(Error why);
   bool empty() const { return connections_ == 0; }
+  // Nobody has anything to do with it any more.
+  bool forgotten() const { return connections_ == 0 && waiting_count_ == 0; }
+  const ConnectionTerms* terms() const { return terms_.get(); }
   Cluster& cluster() { return cluster_; }
   Endpoint& endpoint() { return endpoint_; }
 
@@ -58,6 +72,7 @@ class ConnectionPool {
 
   Cluster& cluster_;
   Endpoint& endpoint_;
+  const std::unique_ptr<const ConnectionTerms> terms_;
   List<UpstreamConnection, UpstreamConnection> ready_;  // with capacity, as far as is known; the back is the warmest
   List<UpstreamConnection, UpstreamConnection> others_;
   List<LeaseUser, LeaseUser> waiting_;

@@ -28,13 +28,15 @@ class HostCells {
 
 class Host {
  public:
-  Host(const Address& address, std::string hostname, uint32_t weight, uint32_t workers)
+  // `socket` as in EndpointSpec.
+  Host(const Address& address, std::string hostname, uint32_t weight, uint32_t workers, uint32_t socket = 0)
       : address_(address), text_(address.text()), hostname_(std::move(hostname)), weight_(weight), workers_(workers),
-        cells_(std::make_unique<HostCells[]>(workers)) {}
+        socket_(socket), cells_(std::make_unique<HostCells[]>(workers)) {}
   const Address& address() const { return address_; }
   const std::string& text() const { return text_; }
   const std::string& hostname() const { return hostname_; }
   uint32_t weight() const { return weight_; }
+  uint32_t socket() const { return socket_; }
   HostCells& cells(uint32_t worker) const { return cells_[worker]; }
   uint64_t total(HostStat stat) const {
     uint64_t sum = 0;
@@ -48,6 +50,7 @@ class Host {
   std::string hostname_;
   uint32_t weight_;
   uint32_t workers_;
+  uint32_t socket_;
   std::unique_ptr<HostCells[]> cells_;
 };
 

@@ -30,8 +30,8 @@ void UpstreamConnection::dial() {
 
 void UpstreamConnection::on_connected(int fd) {
   const ClusterSpec& spec = pool_.cluster().spec();
-  transport_ = pool_.cluster().make_transport(fd, pool_.endpoint().host(), *this);
-  shaking_hands_ = spec.tls != nullptr;
+  transport_ = pool_.cluster().make_transport(fd, pool_.endpoint().host(), *this, pool_.terms());
+  shaking_hands_ = pool_.cluster().has_tls(pool_.endpoint().host());
   transport_->start(*this, spec.connection_buffer_bytes_max);
   if (!shaking_hands_) return on_ready();
   // The handshake has what is left of the time to connect.
@@ -55,8 +55,9 @@ void UpstreamConnection::on_handshake_failed(Error why) {
 }
 
 const char* UpstreamConnection::detail_of(const Error& why) const {
-  if (pool_.cluster().spec().tls == nullptr) return why.detail;
-  const std::string& text = static_cast<const TlsTransport&>(*transport_).failure_text();
+  const TlsTransport* const tls = pool_.cluster().tls_of(pool_.endpoint().host(), *transport_);
+  if (tls == nullptr) return why.detail;
+  const std::string& text = tls->failure_text();
   return text.empty() ? why.detail : text.c_str();
 }
 
@@ -68,7 +69,7 @@ void UpstreamConnection::on_ready() {
   started_ = worker_.now();
   idle_since_ = started_;
   // One timer for the life of the connection: it looks when it fires whether the time is really over.
-  const Duration timeout = pool_.cluster().spec().protocol.idle_timeout;
+  const Duration timeout = idle_timeout();
   if (timeout > Duration::zero()) worker_.arm(idle_timer_, timeout);
   pool_.on_connected(*this);
 }
@@ -77,6 +78,14 @@ void UpstreamConnection::on_connect_failed(Error why) {
   closing_ = true;
   pool_.on_connect_failed(*this, why);
   worker_.retire(*this);
+}
+
+// A client's own connection is of no use to others, and seldom to itself for long.
+Duration UpstreamConnection::idle_timeout() const {
+  constexpr Duration own_max = seconds(5);
+  const Duration timeout = pool_.cluster().spec().protocol.idle_timeout;
+  const bool own = pool_.terms() != nullptr && !pool_.terms()->peer.empty();
+  return own && (timeout > own_max || timeout <= Duration::zero()) ? own_max : timeout;
 }
 
 // --- idle --------------------------------------------------------------------------------------------------------------
@@ -91,7 +100,7 @@ void UpstreamConnection::check_exchanges_max() {
 void UpstreamConnection::on_idle_timeout() {
   if (shaking_hands_)
     return transport_->close({ErrorCode::timed_out, Origin::upstream, Retry::always, "TLS handshake timeout"});
-  const Duration timeout = pool_.cluster().spec().protocol.idle_timeout;
+  const Duration timeout = idle_timeout();
   if (busy()) return worker_.arm(idle_timer_, timeout);
   const Duration left = idle_since_ + timeout - worker_.now();
   if (left > Duration::zero()) return worker_.arm(idle_timer_, left);

@@ -86,6 +86,7 @@ class UpstreamConnection : public Retired,
   // Why, in the words of TLS if it has any; they live as long as we do.
   const char* detail_of(const Error& why) const;
   void on_idle_timeout();
+  Duration idle_timeout() const;
   void count_destroyed(bool cut);
 
   Dialer dialer_;
