@@ -20,6 +20,7 @@
 #include "proxy/listener/filter_chain_table.h"
 #include "proxy/observe/access_log.h"
 #include "server.h"
+#include "tls/kernel_tls.h"
 
 namespace ringside {
 namespace {
@@ -100,7 +101,13 @@ std::optional<RingKind> choose_ring(RingChoice choice) {
   return RingKind::epoll;
 }
 
+void say_where_tls_is_done() {
+  RS_LOG_INFO(main, "TLS is done in the program; the kernel {}", kernel_has_tls() ? "offers to encrypt (kTLS), which is not used"
+                                                                                   : "does not offer to encrypt (kTLS)");
+}
+
 int serve(const Options& options, Specs specs, RingKind kind) {
+  if (!specs.tls_uses.empty()) say_where_tls_is_done();
   BlockPools pools;
   // The control thread has little to do: epoll serves it everywhere.
   EpollRing ring(pools);

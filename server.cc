@@ -47,7 +47,7 @@ Server::Server(const Options& options, Specs specs, Worker& worker, StatsRegistr
       cluster_stats_(registry.control_cells().block(registry.group<ClusterManagerStat>({.prefix = "cluster_manager."}))),
       server_stats_(registry.control_cells().block(registry.group<ServerStat>({.prefix = "server."}))),
       fleet_(fleet_options(), registry),
-      control_(worker, registry, *this, *this, specs_) {}
+      control_(worker, registry, *this, *this, *this, specs_) {}
 
 Server::~Server() = default;
 
@@ -116,6 +116,7 @@ void Server::start_fleet() {
     return control_.stop();
   }
   live_ = true;
+  for (const auto& [first, now] : tls_now_) fleet_.publish_tls(first, now);
   listener_stats_.inc(ListenerManagerStat::listener_added, specs_.listeners.size());
   listener_stats_.inc(ListenerManagerStat::listener_create_success, specs_.listeners.size() * options_.concurrency);
   listener_stats_.set(ListenerManagerStat::total_listeners_active, static_cast<int64_t>(specs_.listeners.size()));
@@ -144,6 +145,11 @@ void Server::publish_endpoints(uint32_t cluster, const std::string& name, std::v
   hosts_[cluster] = next;
   count_members(cluster, next->hosts.size());
   if (live_) fleet_.publish_hosts(cluster, next);
+}
+
+void Server::publish_tls(TlsContextPtr first, TlsContextPtr now) {
+  tls_now_[first] = now;
+  if (live_) fleet_.publish_tls(std::move(first), std::move(now));
 }
 
 void Server::count_members(uint32_t cluster, size_t members) {

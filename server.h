@@ -1,6 +1,7 @@
 #pragma once
 // The running program: wires the control thread's parts to the fleet. Everything here happens on the control thread.
 #include <expected>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "control/control.h"
 #include "control/dns_refresher.h"
 #include "control/options.h"
+#include "control/tls_watch.h"
 #include "core/stats.h"
 #include "core/worker.h"
 #include "proxy/fleet.h"
@@ -16,7 +18,7 @@
 
 namespace ringside {
 
-class Server final : private AdminPort, private EndpointsPort {
+class Server final : private AdminPort, private EndpointsPort, private TlsPort {
  public:
   // `worker` is the control thread's own, and index `options.concurrency`.
   Server(const Options& options, Specs specs, Worker& worker, StatsRegistry& registry, RingKind ring, Instant started);
@@ -42,6 +44,8 @@ class Server final : private AdminPort, private EndpointsPort {
   // EndpointsPort
   void publish_endpoints(uint32_t cluster, const std::string& name, std::vector<ResolvedEndpoint> endpoints) override;
   void on_first_resolution() override;
+  // TlsPort
+  void publish_tls(TlsContextPtr first, TlsContextPtr now) override;
 
   std::expected<void, std::string> try_access_logs() const;
   void start_fleet();
@@ -57,6 +61,7 @@ class Server final : private AdminPort, private EndpointsPort {
   const RingKind ring_;
   const Instant started_;
   std::shared_ptr<const Snapshot> snapshot_;
+  std::map<TlsContextPtr, TlsContextPtr> tls_now_;  // of contexts that were made anew
   std::vector<std::shared_ptr<const HostSet>> hosts_;  // by cluster, as last published
   StatBlock<ListenerManagerStat> listener_stats_;
   StatBlock<ClusterManagerStat> cluster_stats_;

@@ -90,6 +90,7 @@ Specs translate(TranslateContext& context, const Bootstrap& bootstrap) {
   if (context.damaged(resources)) context.set_clusters_incomplete();
   specs.clusters = translate_clusters(context, resources.clusters());
   specs.listeners = translate_listeners(context, resources.listeners());
+  specs.tls_uses = context.take_tls();
   return specs;
 }
 

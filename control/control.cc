@@ -13,6 +13,7 @@
 
 #include "control/admin_server.h"
 #include "control/server_gauges.h"
+#include "control/tls_watch.h"
 #include "core/log.h"
 
 namespace ringside {
@@ -89,12 +90,13 @@ void Control::on_signal(int signal_number) {
 // --- Start and end -------------------------------------------------------------------------------------------------------------
 
 Control::Control(Worker& worker, StatsRegistry& registry, AdminPort& admin_port, EndpointsPort& endpoints_port,
-                 const Specs& specs)
+                 TlsPort& tls_port, const Specs& specs)
     : worker_(worker),
       registry_(registry),
       port_(admin_port),
       specs_(specs),
-      gauges_(std::make_unique<ServerGauges>(admin_port, registry)),
+      tls_watch_(std::make_unique<TlsWatch>(worker, registry, tls_port, specs.tls_uses)),
+      gauges_(std::make_unique<ServerGauges>(admin_port, registry, tls_watch_.get())),
       resolver_(std::make_unique<DnsResolver>(worker, DnsResolver::Settings{})),
       refresher_(std::make_unique<DnsRefresher>(worker, *resolver_, registry, endpoints_port, specs.clusters,
                                                 DnsRefresher::Settings{})),
@@ -109,6 +111,7 @@ Control::~Control() {
 std::expected<void, std::string> Control::start() {
   if (auto started = start_admin(); !started) return started;
   if (!signals_->start()) return std::unexpected(fmt::format("cannot watch signals: {}", std::strerror(errno)));
+  tls_watch_->start();
   on_flush_timer();
   return {};
 }
@@ -137,10 +140,11 @@ void Control::close_all() {
   refresher_->stop();
   resolver_->close();
   admin_->close();
+  tls_watch_->close();
   signals_->close();
 }
 
-bool Control::quiet() const { return resolver_->quiet() && admin_->quiet() && signals_->quiet(); }
+bool Control::quiet() const { return resolver_->quiet() && admin_->quiet() && tls_watch_->quiet() && signals_->quiet(); }
 
 Address Control::admin_address() const { return admin_->address(); }
 

@@ -18,12 +18,14 @@ namespace ringside {
 class AdminServer;
 class ServerGauges;
 class SignalWatch;
+class TlsPort;
+class TlsWatch;
 
 class Control {
  public:
   // Everything given lives longer. `worker` is the control thread's own.
   Control(Worker& worker, StatsRegistry& registry, AdminPort& admin_port, EndpointsPort& endpoints_port,
-          const Specs& specs);
+          TlsPort& tls_port, const Specs& specs);
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
   // Ends in order what still runs.
@@ -59,6 +61,7 @@ class Control {
   StatsRegistry& registry_;
   AdminPort& port_;
   const Specs& specs_;
+  std::unique_ptr<TlsWatch> tls_watch_;
   std::unique_ptr<ServerGauges> gauges_;
   std::unique_ptr<DnsResolver> resolver_;
   std::unique_ptr<DnsRefresher> refresher_;

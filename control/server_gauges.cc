@@ -3,6 +3,8 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 
 namespace ringside {
@@ -21,10 +23,14 @@ ProcessMemory ProcessMemory::read() {
   return memory;
 }
 
-ServerGauges::ServerGauges(const AdminPort& port, StatsRegistry& registry)
-    : port_(port), stats_(registry.control_cells().block(registry.group<ServerStat>({.prefix = "server."}))) {
-  // No certificate expires.
-  stats_.set(ServerStat::days_until_first_cert_expiring, UINT32_MAX);
+ServerGauges::ServerGauges(const AdminPort& port, StatsRegistry& registry, const TlsWatch* tls)
+    : port_(port), tls_(tls), stats_(registry.control_cells().block(registry.group<ServerStat>({.prefix = "server."}))) {}
+
+// Envoy's number for "no certificate", and its 0 for one that has run out.
+int64_t ServerGauges::days_until_first_expiry() const {
+  const std::optional<WallTime> expiry = tls_ != nullptr ? tls_->first_expiry() : std::nullopt;
+  if (!expiry) return UINT32_MAX;
+  return std::max<int64_t>(0, (*expiry - WallTime(std::chrono::system_clock::now())) / hours(24));
 }
 
 void ServerGauges::refresh() {
@@ -34,6 +40,7 @@ void ServerGauges::refresh() {
   stats_.set(ServerStat::hot_restart_epoch, port_.options().restart_epoch);
   stats_.set(ServerStat::uptime, port_.uptime() / seconds(1));
   stats_.set(ServerStat::total_connections, static_cast<int64_t>(port_.connections()));
+  stats_.set(ServerStat::days_until_first_cert_expiring, days_until_first_expiry());
   const ProcessMemory memory = ProcessMemory::read();
   stats_.set(ServerStat::memory_allocated, static_cast<int64_t>(memory.allocated_bytes));
   stats_.set(ServerStat::memory_heap_size, static_cast<int64_t>(memory.heap_bytes));

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "control/admin_port.h"
+#include "control/tls_watch.h"
 #include "core/stats.h"
 #include "proxy/observe/stat_names.h"
 
@@ -19,12 +20,15 @@ struct ProcessMemory {
 
 class ServerGauges {
  public:
-  ServerGauges(const AdminPort& port, StatsRegistry& registry);
+  // `tls` may be null: there are no certificates.
+  ServerGauges(const AdminPort& port, StatsRegistry& registry, const TlsWatch* tls = nullptr);
   // Before a page of statistics, and with every flush.
   void refresh();
 
  private:
+  int64_t days_until_first_expiry() const;
   const AdminPort& port_;
+  const TlsWatch* tls_;
   StatBlock<ServerStat> stats_;
 };
 

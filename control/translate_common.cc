@@ -69,9 +69,17 @@ std::optional<Address> translate_address(TranslateContext& context, const google
   return std::nullopt;
 }
 
+void check_directory(TranslateContext& context, const core_api::WatchedDirectory& directory) {
+  if (directory.path().empty()) context.missing(directory, core_api::WatchedDirectory::kPathFieldNumber);
+}
+
 std::optional<std::string> translate_data_source(TranslateContext& context, const core_api::DataSource& source,
-                                                 size_t bytes_max) {
+                                                 size_t bytes_max, FileUse use) {
   using core_api::DataSource;
+  if (source.has_watched_directory()) check_directory(context, source.watched_directory());
+  if (source.has_watched_directory() && use == FileUse::once) {
+    context.unsupported(source, DataSource::kWatchedDirectoryFieldNumber, "watching a file that is not TLS's");
+  }
   std::string text;
   int number = DataSource::kInlineStringFieldNumber;
   switch (source.specifier_case()) {

@@ -19,8 +19,12 @@ std::optional<Address> translate_address(TranslateContext& context, const google
 // The port of an address; 0, and reported, when it is missing or too large.
 uint16_t check_port(TranslateContext& context, const envoy::config::core::v3::SocketAddress& socket);
 // The text of a source, which may be a file; nothing, and reported, when it cannot be had or is larger than `bytes_max`.
+enum class FileUse : uint8_t { once, watched };
 std::optional<std::string> translate_data_source(TranslateContext& context,
-                                                 const envoy::config::core::v3::DataSource& source, size_t bytes_max);
+                                                 const envoy::config::core::v3::DataSource& source, size_t bytes_max,
+                                                 FileUse use = FileUse::once);
+// Something to watch must be named.
+void check_directory(TranslateContext& context, const envoy::config::core::v3::WatchedDirectory& directory);
 // IP addresses; what is none is reported.
 std::vector<CidrSpec> translate_ranges(TranslateContext& context,
                                        const google::protobuf::RepeatedPtrField<envoy::config::core::v3::CidrRange>& ranges);

@@ -14,6 +14,7 @@
 #include "control/config_error.h"
 #include "control/config_places.h"
 #include "core/time.h"
+#include "proxy/specs.h"
 
 namespace ringside {
 
@@ -67,6 +68,10 @@ class TranslateContext {
   // False, and reported, when an enum field has another value than `only`.
   bool only_value(const Message& message, int number, int only);
 
+  // Every TLS context that was made.
+  void add_tls(TlsUseSpec use) { tls_uses_.push_back(std::move(use)); }
+  std::vector<TlsUseSpec> take_tls() { return std::move(tls_uses_); }
+
   // Names of clusters, for routes that name them.
   void add_cluster_name(std::string name);
   // A cluster could not be read completely: its name may be the one that is missed.
@@ -83,6 +88,7 @@ class TranslateContext {
   std::unordered_set<std::string> cluster_names_;
   std::vector<std::string> cluster_list_;
   bool clusters_incomplete_ = false;
+  std::vector<TlsUseSpec> tls_uses_;
 };
 
 }  // namespace ringside

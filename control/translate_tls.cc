@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <charconv>
 #include <functional>
+#include <tuple>
 #include <utility>
 
 #include "control/translate_common.h"
 #include "raw_buffer.pb.h"
 #include "tls.pb.h"
 #include "tls/tls_context.h"
+#include "tls/tls_source.h"
 #include "tls/tls_tickets.h"
 #include "upstream_proxy_protocol.pb.h"
 
@@ -36,7 +38,7 @@ struct Draft {
 };
 
 std::string read_source(TranslateContext& context, const core_api::DataSource& source, Draft& draft) {
-  std::optional<std::string> text = translate_data_source(context, source, file_bytes_max);
+  std::optional<std::string> text = translate_data_source(context, source, file_bytes_max, FileUse::watched);
   draft.whole &= text.has_value();
   return std::move(text).value_or("");
 }
@@ -71,6 +73,7 @@ void translate_certificate(TranslateContext& context, const api::TlsCertificate&
     while (password.ends_with('\n') || password.ends_with('\r')) password.pop_back();
     spec.password = SecretText::take(password);
   }
+  if (certificate.has_watched_directory()) check_directory(context, certificate.watched_directory());
   if (certificate.has_ocsp_staple()) spec.ocsp_staple_der = read_source(context, certificate.ocsp_staple(), draft);
   if (draft.whole) {
     draft.spec.certificates.push_back(std::move(spec));
@@ -118,8 +121,16 @@ void translate_validation(TranslateContext& context, const api::CertificateValid
   using Validation = api::CertificateValidationContext;
   TlsValidationSpec& spec = draft.spec.validation;
   const bool was_whole = std::exchange(draft.whole, true);
+  if (validation.has_watched_directory()) check_directory(context, validation.watched_directory());
   if (validation.has_trusted_ca()) spec.trusted_ca_pem = read_source(context, validation.trusted_ca(), draft);
   if (validation.has_crl()) spec.crl_pem = read_source(context, validation.crl(), draft);
+  // Nothing to check by would read as nothing to check.
+  for (const auto& [there, text, number] : {std::tuple{validation.has_trusted_ca(), &spec.trusted_ca_pem, int{Validation::kTrustedCaFieldNumber}},
+                                            std::tuple{validation.has_crl(), &spec.crl_pem, int{Validation::kCrlFieldNumber}}}) {
+    if (!there || !text->empty() || !draft.whole) continue;
+    context.fail(validation, number, "is empty");
+    draft.whole = false;
+  }
   if (validation.has_crl() && !validation.has_trusted_ca()) {
     context.missing(validation, Validation::kCrlFieldNumber, "needs trusted_ca");
     draft.whole = false;
@@ -271,6 +282,17 @@ OcspPolicy ocsp_policy_of(api::DownstreamTlsContext::OcspStaplePolicy policy) {
   }
 }
 
+// What a context depends on besides its message.
+struct ServerUse {
+  bool http1_only = false;
+  bool tells_chain = false;
+  // Where the configuration gives none: a context that is made anew opens the tickets of the one before.
+  std::shared_ptr<const TlsTicketKeys> ticket_keys;
+};
+struct ClientUse {
+  bool http2 = false;
+};
+
 // A client that is offered HTTP/2 speaks it.
 void withhold_http2(TranslateContext& context, const api::CommonTlsContext& common, Draft& draft) {
   if (std::erase(draft.spec.alpn, "h2") == 0) return;
@@ -278,7 +300,7 @@ void withhold_http2(TranslateContext& context, const api::CommonTlsContext& comm
                "h2 is not offered to clients: the codec_type of this chain's connection manager is HTTP1");
 }
 
-TlsContextPtr translate_server(TranslateContext& context, const api::DownstreamTlsContext& tls, const FilterChainSpec& chain) {
+TlsContextPtr make_context(TranslateContext& context, const api::DownstreamTlsContext& tls, const ServerUse& use) {
   using Tls = api::DownstreamTlsContext;
   if (!tls.has_common_tls_context()) {
     context.missing(tls, Tls::kCommonTlsContextFieldNumber);
@@ -286,13 +308,14 @@ TlsContextPtr translate_server(TranslateContext& context, const api::DownstreamT
   }
   const api::CommonTlsContext& common = tls.common_tls_context();
   Draft draft = translate_common(context, common);
-  if (chain.http != nullptr && chain.http->codec == CodecType::http1) withhold_http2(context, common, draft);
+  if (use.http1_only) withhold_http2(context, common, draft);
   TlsServerSpec spec;
   context.flag(tls, Tls::kRequireClientCertificateFieldNumber, spec.require_client_certificate);
   context.duration(tls, Tls::kSessionTimeoutFieldNumber, spec.session_timeout);
   spec.ocsp_policy = ocsp_policy_of(tls.ocsp_staple_policy());
   spec.prefer_client_ciphers = tls.prefer_client_ciphers();
-  translate_tickets(context, tls, common, chain.http != nullptr && chain.http->client_cert.chain, spec, draft);
+  spec.ticket_keys = use.ticket_keys;
+  translate_tickets(context, tls, common, use.tells_chain, spec, draft);
   return build(context, draft, tls, common, [&] {
     TlsServerSpec copy = spec;
     copy.common = draft.spec;
@@ -300,7 +323,7 @@ TlsContextPtr translate_server(TranslateContext& context, const api::DownstreamT
   });
 }
 
-TlsContextPtr translate_client(TranslateContext& context, const api::UpstreamTlsContext& tls, const ClusterSpec& cluster) {
+TlsContextPtr make_context(TranslateContext& context, const api::UpstreamTlsContext& tls, const ClientUse& use) {
   if (!tls.has_common_tls_context()) {
     context.missing(tls, api::UpstreamTlsContext::kCommonTlsContextFieldNumber, "is required",
                     "without one nobody would be believed or asked: write common_tls_context: {} if that is meant");
@@ -309,7 +332,7 @@ TlsContextPtr translate_client(TranslateContext& context, const api::UpstreamTls
   const api::CommonTlsContext& common = tls.common_tls_context();
   Draft draft = translate_common(context, common);
   // A server that is not told takes us for HTTP/1.1.
-  if (cluster.http2.has_value() && draft.spec.alpn.empty()) draft.spec.alpn.emplace_back("h2");
+  if (use.http2 && draft.spec.alpn.empty()) draft.spec.alpn.emplace_back("h2");
   TlsClientSpec spec;
   spec.server_name = tls.sni();
   spec.allow_renegotiation = tls.allow_renegotiation();
@@ -319,6 +342,68 @@ TlsContextPtr translate_client(TranslateContext& context, const api::UpstreamTls
     copy.common.validation.match_server_name = tls.auto_sni_san_validation();
     return TlsContext::make_client(std::move(copy));
   });
+}
+
+// --- Files -------------------------------------------------------------------------------------------------------------
+
+// The paths of all files and watched directories in a message.
+void find_files(const pb::Message& message, TlsFiles& files) {
+  const pb::Descriptor* const type = message.GetDescriptor();
+  if (type == core_api::DataSource::descriptor()) {
+    const auto& source = static_cast<const core_api::DataSource&>(message);
+    if (source.has_filename()) files.paths.push_back(source.filename());
+  } else if (type == core_api::WatchedDirectory::descriptor()) {
+    files.directories.push_back(static_cast<const core_api::WatchedDirectory&>(message).path());
+    return;
+  }
+  const pb::Reflection& reflection = *message.GetReflection();
+  std::vector<const pb::FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const pb::FieldDescriptor* field : fields) {
+    if (field->cpp_type() != pb::FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (!field->is_repeated()) {
+      find_files(reflection.GetMessage(message, field), files);
+      continue;
+    }
+    for (int at = 0; at < reflection.FieldSize(message, field); ++at)
+      find_files(reflection.GetRepeatedMessage(message, field, at), files);
+  }
+}
+
+// Translates a copy of the message again.
+template <class Tls, class Use>
+class MessageSource final : public TlsSource {
+ public:
+  MessageSource(const Tls& tls, Use use, TlsFiles files) : TlsSource(std::move(files)), tls_(tls), use_(std::move(use)) {}
+  std::expected<TlsContextPtr, std::string> remake() const override {
+    const LoadOptions options;
+    ConfigErrorList errors;
+    const ConfigPlaces places(1);
+    TranslateContext context(options, errors, places);
+    TlsContextPtr made = make_context(context, tls_, use_);
+    if (made != nullptr && !errors.any()) return made;
+    std::string text;
+    for (const ConfigError& error : errors.take_errors())
+      text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", error.path, error.what);
+    return std::unexpected(text);
+  }
+
+ private:
+  Tls tls_;
+  Use use_;
+};
+
+template <class Tls, class Use>
+TlsContextPtr translate_context(TranslateContext& context, const Tls& tls, Use use) {
+  TlsContextPtr made = make_context(context, tls, use);
+  if (made == nullptr) return made;
+  TlsFiles files;
+  find_files(tls, files);
+  files.where = context.where(tls);
+  std::shared_ptr<const TlsSource> source;
+  if (!files.paths.empty()) source = std::make_shared<const MessageSource<Tls, Use>>(tls, std::move(use), std::move(files));
+  context.add_tls({.context = made, .source = std::move(source)});
+  return made;
 }
 
 // Nothing that was written to encrypt may end as plain bytes.
@@ -340,7 +425,10 @@ TlsContextPtr translate_downstream_socket(TranslateContext& context, const Trans
                                           const FilterChainSpec& chain) {
   if (!has_content(context, socket)) return nullptr;
   if (const auto* tls = context.typed<api::DownstreamTlsContext>(socket.typed_config()))
-    return translate_server(context, *tls, chain);
+    return translate_context(context, *tls,
+                             ServerUse{.http1_only = chain.http != nullptr && chain.http->codec == CodecType::http1,
+                                       .tells_chain = chain.http != nullptr && chain.http->client_cert.chain,
+                                       .ticket_keys = TlsTicketKeys::random()});
   if (context.typed<api::UpstreamTlsContext>(socket.typed_config()) != nullptr) {
     context.fail(socket, TransportSocket::kTypedConfigFieldNumber,
                  "UpstreamTlsContext is for clusters, here goes DownstreamTlsContext");
@@ -355,7 +443,7 @@ UpstreamSocketSpec translate_upstream_socket(TranslateContext& context, const Tr
   UpstreamSocketSpec spec;
   if (!has_content(context, socket)) return spec;
   if (const auto* tls = context.typed<api::UpstreamTlsContext>(socket.typed_config())) {
-    spec.tls = translate_client(context, *tls, cluster);
+    spec.tls = translate_context(context, *tls, ClientUse{.http2 = cluster.http2.has_value()});
     spec.tls_host_name = tls->auto_host_sni();
     context.number(*tls, api::UpstreamTlsContext::kMaxSessionKeysFieldNumber, spec.tls_sessions_max);
     if (spec.tls != nullptr && cluster.auto_names.validation && !spec.tls->verifier().trusts()) {

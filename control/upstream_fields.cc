@@ -44,8 +44,6 @@ constexpr auto table = std::to_array<MessageFields>({
      "upstream_config upstream_connection_options use_tcp_for_dns_lookups? wait_for_warm_on_init"},
     {"envoy.config.core.v3.Address",
      "envoy_internal_address"},
-    {"envoy.config.core.v3.DataSource",
-     "watched_directory"},
     {"envoy.config.core.v3.HeaderValue",
      "raw_value"},
     {"envoy.config.core.v3.Http1ProtocolOptions",
@@ -140,7 +138,7 @@ constexpr auto table = std::to_array<MessageFields>({
      "allow_unspecified_address? tlv_as_pool_key?"},
     {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
      "ca_certificate_provider_instance custom_validator_config match_subject_alt_names "
-     "require_signed_certificate_timestamp system_root_certs watched_directory"},
+     "require_signed_certificate_timestamp system_root_certs"},
     {"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext",
      "combined_validation_context custom_handshaker custom_tls_certificate_selector "
      "tls_certificate_certificate_provider tls_certificate_certificate_provider_instance "
@@ -152,7 +150,7 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher",
      "oid"},
     {"envoy.extensions.transport_sockets.tls.v3.TlsCertificate",
-     "pkcs12 private_key_provider signed_certificate_timestamp watched_directory"},
+     "pkcs12 private_key_provider signed_certificate_timestamp"},
     {"envoy.extensions.transport_sockets.tls.v3.TlsKeyLog",
      "local_address_range remote_address_range"},
     {"envoy.extensions.transport_sockets.tls.v3.TlsParameters",

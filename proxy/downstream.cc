@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/transport.h"
+#include "proxy/client_cert.h"
 #include "proxy/listener/live_chain.h"
 #include "proxy/client_cert.h"
 

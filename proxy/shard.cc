@@ -65,6 +65,11 @@ ListenerGate* Shard::gate_of(const Address& address) {
   return any;
 }
 
+void Shard::adopt_tls(const TlsContextPtr& first, const TlsContextPtr& now) {
+  tls_now_[first] = now;
+  for (const std::unique_ptr<Cluster>& cluster : clusters_) cluster->adopt_tls(first, now);
+}
+
 LogFile& Shard::log_file(const std::string& path) {
   std::unique_ptr<LogFile>& file = log_files_[path];
   if (file == nullptr)

@@ -29,6 +29,14 @@ class Shard {
   // Takes the snapshot and, one for each of its listeners, the listening sockets (-1: none).
   void adopt(std::shared_ptr<const Snapshot> snapshot, std::vector<int> listening_fds);
   void adopt_hosts(uint32_t cluster, const HostSet& hosts);
+  // New connections begin with `now` where the snapshot says `first`; those that are there stay as they are.
+  void adopt_tls(const TlsContextPtr& first, const TlsContextPtr& now);
+  // What the snapshot's `first` is by now.
+  const TlsContextPtr& tls_now(const TlsContextPtr& first) const {
+    if (tls_now_.empty()) return first;
+    const auto found = tls_now_.find(first);
+    return found != tls_now_.end() ? found->second : first;
+  }
   // Accepts no more.
   void stop_accepting();
   // Keep-alive connections end with their next answer.
@@ -82,6 +90,7 @@ class Shard {
   StatBlock<RingsideStat> ringside_stats_;
   RingStats ring_seen_{};
   std::shared_ptr<const Snapshot> snapshot_;
+  std::map<TlsContextPtr, TlsContextPtr> tls_now_;
   CodecPools codec_pools_;
   H2StatCells h2_stats_;
   SecondCache second_cache_;

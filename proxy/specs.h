@@ -16,6 +16,7 @@
 namespace ringside {
 
 class TlsContext;
+class TlsSource;
 using TlsContextPtr = std::shared_ptr<const TlsContext>;
 
 struct NodeSpec {
@@ -291,11 +292,18 @@ struct ClusterSpec {
   }
 };
 
+// A TLS context that a listener or a cluster has.
+struct TlsUseSpec {
+  TlsContextPtr context;
+  std::shared_ptr<const TlsSource> source;  // null: no file is part of it
+};
+
 struct Specs {
   NodeSpec node;
   AdminSpec admin;
   std::vector<ListenerSpec> listeners;
   std::vector<ClusterSpec> clusters;
+  std::vector<TlsUseSpec> tls_uses;
   Duration stats_flush_interval = seconds(5);
 };
 

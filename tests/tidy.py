@@ -40,9 +40,6 @@ ADAPTERS = {
     r"openssl/.*": r"tls/.*|tests/tls/test_certificates\.cc",
 }
 
-# Headers that were written before what will include them. One that has a user must leave the list.
-AWAITED = ("tls/kernel_tls.h",)
-
 # Names that may occur more than once: the convention of a tool, or data.
 REPEATED_NAMES = {"README.md", "CMakeLists.txt", "requirements.txt", "__init__.py"}
 CODE = (".cc", ".h", ".py", ".proto")
@@ -247,9 +244,7 @@ def rule_dead_files(tree):
         others = {user for user in users.get(name, ()) if user != own}
         if folder_of(name) in SHIPPED:
             others = {user for user in others if folder_of(user) != "tests"}
-        if others and name in AWAITED:
-            yield f"{name}:1: it has a user now, so it must leave AWAITED in tests/tidy.py"
-        if not others and name not in AWAITED:
+        if not others:
             yield f"{name}:1: nothing that ships includes it (dead code is read, built and believed)"
     prose = "\n".join(tree.text(name) for name in tree.files if name in ("dev", "CMakeLists.txt", ".ci/run"))
     code = "\n".join(tree.text(name) for name in tree.with_suffix(".py"))
@@ -398,7 +393,6 @@ BREACHES = {
     "unique_names": [({"core/a.h": "", "proxy/a.h": "", "README.md": "", "docs/README.md": ""}, "proxy/a.h:1")],
     "dead_files": [
         ({"core/a.h": "", "core/a.cc": '#include "core/a.h"\n', "tests/core/a_test.cc": '#include "core/a.h"\n'}, "core/a.h:1"),
-        ({"tls/kernel_tls.h": "", "proxy/a.cc": '#include "tls/kernel_tls.h"\n'}, "AWAITED"),
         ({"perf/lost.py": "", "dev": "perf/found.py", "perf/found.py": ""}, "perf/lost.py:1"),
     ],
     "examples_are_run": [({"examples/a.yaml": "", "examples/b.yaml": "", "tests/e2e/b_test.py": "b.yaml"}, "examples/a.yaml:1")],

@@ -1,5 +1,5 @@
 #pragma once
-// Whether the kernel could encrypt for us. Nothing uses it yet; the start-up line says it.
+// Whether the kernel could encrypt for us. Nothing uses it; the log says it at the start.
 
 namespace ringside {
 

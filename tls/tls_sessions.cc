@@ -9,8 +9,16 @@ namespace ringside {
 TlsSessions::TlsSessions(TlsContextPtr context, size_t sessions_max)
     : context_(std::move(context)), sessions_max_(sessions_max) {}
 
-TlsSessions::~TlsSessions() {
+TlsSessions::~TlsSessions() { clear(); }
+
+void TlsSessions::clear() {
   for (const Entry& entry : entries_) SSL_SESSION_free(entry.session);
+  entries_.clear();
+}
+
+void TlsSessions::renew(TlsContextPtr context) {
+  clear();
+  context_ = std::move(context);
 }
 
 void TlsSessions::put(std::string server_name, ssl_session_st& session) {

@@ -96,7 +96,7 @@ void TlsTransport::prepare_client() {
     SSL_set_alpn_protos(ssl_, reinterpret_cast<const unsigned char*>(wire.data()), static_cast<unsigned>(wire.size()));
   }
   if (sessions_ == nullptr) return;
-  RS_CHECK(&sessions_->context() == context_.get());
+  if (&sessions_->context() != context_.get()) return;  // there is a newer one
   sessions_->offer(*ssl_, session_name(handshake_->check));
 }
 
@@ -177,6 +177,7 @@ void TlsTransport::handshake_failed() {
 bool TlsTransport::on_session(ssl_session_st& session) {
   if (sessions_ == nullptr || handshake_ == nullptr) return false;
   handshake_->has_ticket = true;
+  if (&sessions_->context() != context_.get()) return false;  // there is a newer one
   sessions_->put(session_name(handshake_->check), session);
   return true;
 }

@@ -76,8 +76,8 @@ void LiveChain::take(std::unique_ptr<TcpTransport> socket, Slice first_bytes) {
 std::unique_ptr<Transport> LiveChain::make_transport(std::unique_ptr<TcpTransport> socket, Slice& first_bytes) {
   if (!has_tls()) return socket;
   TlsConnectionOptions options{.stats = &tls_stats_};
-  options.keep_chain = chain_spec().http != nullptr && http().spec().client_cert.chain;
-  auto tls = std::make_unique<TlsTransport>(worker_, chain_spec().tls, std::move(socket), std::move(options));
+  options.keep_chain = entry_.http != nullptr && http().spec().client_cert.chain;
+  auto tls = std::make_unique<TlsTransport>(worker_, shard_.tls_now(chain_spec().tls), std::move(socket), std::move(options));
   if (!first_bytes.empty()) tls->feed(std::move(first_bytes));
   return tls;
 }

@@ -117,6 +117,9 @@ namespace ringside {
     "http1.requests_rejected_with_underscores_in_headers")                                                 \
   N(http1_response_flood, counter, always, "http1.response_flood")
 
+// tls_files.
+#define RS_TLS_FILES_STATS(C, G, H, N) C(update_success) C(update_rejected)
+
 // cluster.<name>.<transport socket match>.
 #define RS_SOCKET_MATCH_STATS(C, G, H, N) C(total_match_count)
 
@@ -221,6 +224,7 @@ namespace ringside {
 
 RS_STAT_GROUP(HttpStat, http_stat_defs, RS_HTTP_STATS)
 RS_STAT_GROUP(ClusterStat, cluster_stat_defs, RS_CLUSTER_STATS)
+RS_STAT_GROUP(TlsFilesStat, tls_files_stat_defs, RS_TLS_FILES_STATS)
 RS_STAT_GROUP(SocketMatchStat, socket_match_stat_defs, RS_SOCKET_MATCH_STATS)
 RS_STAT_GROUP(ListenerStat, listener_stat_defs, RS_LISTENER_STATS)
 RS_STAT_GROUP(ListenerWorkerStat, listener_worker_stat_defs, RS_LISTENER_WORKER_STATS)

@@ -62,6 +62,10 @@ class Cluster {
 
   // Endpoints that stay keep their connections; those that go drain.
   void adopt(const HostSet& hosts);
+  // As Shard::adopt_tls.
+  void adopt_tls(const TlsContextPtr& first, const TlsContextPtr& now) {
+    for (UpstreamSocket& socket : sockets_) socket.adopt_tls(first, now);
+  }
   // Weighted round robin; null when there is no endpoint.
   Endpoint* pick();
   // Closes idle connections, the busy ones close when they are done.

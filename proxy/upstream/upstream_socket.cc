@@ -22,6 +22,12 @@ UpstreamSocket::UpstreamSocket(const UpstreamSocketSpec& spec) : spec_(spec), tl
   if (tls_ != nullptr && spec.tls_sessions_max > 0) sessions_ = std::make_unique<TlsSessions>(tls_, spec.tls_sessions_max);
 }
 
+void UpstreamSocket::adopt_tls(const TlsContextPtr& first, const TlsContextPtr& now) {
+  if (spec_.tls != first) return;
+  tls_ = now;
+  if (sessions_ != nullptr) sessions_->renew(now);
+}
+
 std::unique_ptr<Transport> UpstreamSocket::make_transport(Worker& worker, const Connected& connected) {
   if (spec_.proxy_protocol != ProxyProtocol::none) send_proxy_header(spec_.proxy_protocol, connected.fd, connected.terms);
   auto plain = std::make_unique<TcpTransport>(worker, connected.fd);

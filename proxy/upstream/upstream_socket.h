@@ -16,6 +16,8 @@ class UpstreamSocket {
   explicit UpstreamSocket(const UpstreamSocketSpec& spec);
 
   const UpstreamSocketSpec& spec() const { return spec_; }
+  // From now on connections begin with `now`, if the spec says `first`.
+  void adopt_tls(const TlsContextPtr& first, const TlsContextPtr& now);
   bool has_tls() const { return tls_ != nullptr; }
   struct Connected {
     int fd;  // taken over

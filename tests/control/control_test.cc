@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "control/tls_watch.h"
 #include "core/log.h"
 #include "tests/control/admin_fixture.h"
 
@@ -20,6 +21,11 @@ class NoEndpoints final : public EndpointsPort {
   void publish_endpoints(uint32_t, const std::string&, std::vector<ResolvedEndpoint>) override { ++published; }
   void on_first_resolution() override { ++first_resolutions; }
   int published = 0, first_resolutions = 0;
+};
+
+class NoTls final : public TlsPort {
+ public:
+  void publish_tls(TlsContextPtr, TlsContextPtr) override {}
 };
 
 class ControlTest : public WorkerTest {
@@ -38,11 +44,12 @@ class ControlTest : public WorkerTest {
   StatsRegistry registry_{1};
   FakeAdminPort port_;
   NoEndpoints endpoints_;
+  NoTls tls_port_;
 };
 INSTANTIATE_TEST_SUITE_P(Rings, ControlTest, testing::ValuesIn(real_rings()));
 
 TEST_P(ControlTest, Signals) {
-  Control control(*worker_, registry_, port_, endpoints_, specs_);
+  Control control(*worker_, registry_, port_, endpoints_, tls_port_, specs_);
   ASSERT_TRUE(control.start().has_value());
   raise(SIGHUP);
   raise(SIGUSR1);
@@ -58,7 +65,7 @@ TEST_P(ControlTest, Signals) {
 TEST_P(ControlTest, FlushesStatisticsAndEndsInOrder) {
   const std::string path = testing::TempDir() + "rs_admin_address_" + std::to_string(getpid());
   port_.options_.admin_address_path = path;
-  Control control(*worker_, registry_, port_, endpoints_, specs_);
+  Control control(*worker_, registry_, port_, endpoints_, tls_port_, specs_);
   ASSERT_TRUE(control.start().has_value());
   std::string written;
   std::getline(std::ifstream(path), written);
@@ -78,11 +85,11 @@ TEST_P(ControlTest, FlushesStatisticsAndEndsInOrder) {
 }
 
 TEST_P(ControlTest, ABusyAdminAddressIsAnError) {
-  Control first(*worker_, registry_, port_, endpoints_, specs_);
+  Control first(*worker_, registry_, port_, endpoints_, tls_port_, specs_);
   ASSERT_TRUE(first.start().has_value());
   Specs same = specs_;
   same.admin.address = first.admin_address();
-  Control second(*worker_, registry_, port_, endpoints_, same);
+  Control second(*worker_, registry_, port_, endpoints_, tls_port_, same);
   const auto started = second.start();
   ASSERT_FALSE(started.has_value());
   EXPECT_EQ(started.error(), "cannot bind '" + first.admin_address().text() + "': Address already in use");
@@ -96,7 +103,7 @@ TEST_P(ControlTest, StopsInTheMiddleOfAResolution) {
   cluster.endpoints.push_back({.address = {}, .host = "name.invalid", .port = 80, .hostname = {}, .weight = 1});
   specs_.clusters.push_back(cluster);
   specs_.admin.address.reset();
-  Control control(*worker_, registry_, port_, endpoints_, specs_);
+  Control control(*worker_, registry_, port_, endpoints_, tls_port_, specs_);
   ASSERT_TRUE(control.start().has_value());
   control.start_dns();
   EXPECT_THAT(control.unresolved_clusters(), ElementsAre("c"));
