@@ -6,7 +6,6 @@
 #include "core/transport.h"
 #include "proxy/client_cert.h"
 #include "proxy/listener/live_chain.h"
-#include "proxy/client_cert.h"
 
 namespace ringside {
 
