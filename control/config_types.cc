@@ -9,6 +9,7 @@
 #include "http_protocol_options.pb.h"
 #include "original_dst.pb.h"
 #include "proxy_protocol.pb.h"
+#include "previous_hosts.pb.h"
 #include "raw_buffer.pb.h"
 #include "router.pb.h"
 #include "stream_access_log.pb.h"
@@ -43,6 +44,9 @@ const std::vector<ConfigTypeGroup>& type_groups() {
       {"envoy.config.cluster.v3.Cluster.typed_extension_protocol_options",
        "a set of protocol options",
        {&ext::upstreams::http::v3::HttpProtocolOptions::default_instance()}},
+      {"envoy.config.route.v3.RetryPolicy.RetryHostPredicate.typed_config",
+       "a host predicate",
+       {&ext::retry::host::previous_hosts::v3::PreviousHostsPredicate::default_instance()}},
       {"envoy.config.core.v3.TransportSocket.typed_config",
        "a transport socket",
        {&ext::transport_sockets::tls::v3::DownstreamTlsContext::default_instance(),

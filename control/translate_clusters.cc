@@ -143,6 +143,12 @@ void translate_thresholds(TranslateContext& context, const Cluster& cluster, Clu
     context.number(thresholds, Thresholds::kMaxRequestsFieldNumber, into.requests_max);
     context.number(thresholds, Thresholds::kMaxRetriesFieldNumber, into.retries_max);
     into.track_remaining = thresholds.track_remaining();
+    if (!thresholds.has_retry_budget()) continue;
+    const Thresholds::RetryBudget& budget = thresholds.retry_budget();
+    RetryBudgetSpec& spec_budget = into.retry_budget.emplace();
+    if (budget.has_budget_percent()) spec_budget.percent = budget.budget_percent().value();
+    if (!(spec_budget.percent >= 0 && spec_budget.percent <= 100)) context.fail(budget, Thresholds::RetryBudget::kBudgetPercentFieldNumber, "must be within 0 to 100");
+    context.number(budget, Thresholds::RetryBudget::kMinRetryConcurrencyFieldNumber, spec_budget.retries_min);
   }
 }
 

@@ -159,6 +159,7 @@ void translate_filters(TranslateContext& context, const Manager& manager, HttpMa
   }
   context.flag(*router, Router::kDynamicStatsFieldNumber, spec.dynamic_stats);
   spec.suppress_envoy_headers = router->suppress_envoy_headers();
+  spec.respect_expected_timeout = router->respect_expected_rq_timeout();
 }
 
 }  // namespace

@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "control/translate_common.h"
 #include "control/translate_headers.h"
+#include "control/translate_retry.h"
 
 namespace ringside {
 
@@ -20,10 +23,24 @@ namespace pb = google::protobuf;
 constexpr uint32_t direct_body_bytes_default = 4096;
 constexpr uint32_t status_min = 200, status_max = 599;
 
-// The configuration that a route is in, as far as its routes need it.
+// The configuration and the virtual host that a route is in, as far as it needs them.
 struct RouteScope {
   uint32_t direct_body_bytes_max = direct_body_bytes_default;
+  std::shared_ptr<const RetryPolicySpec> retry;
+  std::optional<RequestBufferSpec> request_buffer;
 };
+
+// Of a route or a virtual host.
+template <class Place>
+std::optional<RequestBufferSpec> translate_request_buffer(TranslateContext& context, const Place& place) {
+  if (place.has_per_request_buffer_limit_bytes() && place.has_request_body_buffer_limit()) {
+    context.fail(place, Place::kPerRequestBufferLimitBytesFieldNumber, "may not stand beside request_body_buffer_limit");
+  }
+  if (place.has_request_body_buffer_limit())
+    return RequestBufferSpec{.bytes_max = place.request_body_buffer_limit().value(), .within_connection = false};
+  if (place.has_per_request_buffer_limit_bytes()) return RequestBufferSpec{.bytes_max = place.per_request_buffer_limit_bytes().value()};
+  return std::nullopt;
+}
 
 void translate_match(TranslateContext& context, const api::RouteMatch& match, RouteSpec& spec) {
   using Match = api::RouteMatch;
@@ -57,6 +74,34 @@ void translate_match(TranslateContext& context, const api::RouteMatch& match, Ro
   context.flag(match, Match::kCaseSensitiveFieldNumber, spec.case_sensitive);
 }
 
+void translate_stream_duration(TranslateContext& context, const api::RouteAction::MaxStreamDuration& duration, RouteSpec& spec) {
+  using Duration = api::RouteAction::MaxStreamDuration;
+  StreamDurationSpec& into = spec.stream_duration.emplace();
+  const auto read = [&](bool is_there, int number, std::optional<ringside::Duration>& field) {
+    if (is_there) context.duration(duration, number, field.emplace());
+  };
+  read(duration.has_max_stream_duration(), Duration::kMaxStreamDurationFieldNumber, into.duration_max);
+  read(duration.has_grpc_timeout_header_max(), Duration::kGrpcTimeoutHeaderMaxFieldNumber, into.grpc_timeout_max);
+  read(duration.has_grpc_timeout_header_offset(), Duration::kGrpcTimeoutHeaderOffsetFieldNumber, into.grpc_timeout_offset);
+}
+
+void translate_timeouts(TranslateContext& context, const api::RouteAction& action, RouteSpec& spec) {
+  using Action = api::RouteAction;
+  context.duration(action, Action::kTimeoutFieldNumber, spec.timeout);
+  if (action.has_idle_timeout()) {
+    spec.idle_timeout.emplace();
+    context.duration(action, Action::kIdleTimeoutFieldNumber, *spec.idle_timeout);
+  }
+  if (action.has_max_stream_duration()) translate_stream_duration(context, action.max_stream_duration(), spec);
+  if (action.has_max_grpc_timeout()) {
+    GrpcTimeoutSpec& into = spec.grpc_timeout.emplace();
+    context.duration(action, Action::kMaxGrpcTimeoutFieldNumber, into.timeout_max);
+    context.duration(action, Action::kGrpcTimeoutOffsetFieldNumber, into.offset);
+  } else if (action.has_grpc_timeout_offset()) {
+    context.warn(action, Action::kGrpcTimeoutOffsetFieldNumber, "says nothing without max_grpc_timeout");
+  }
+}
+
 void translate_action(TranslateContext& context, const api::RouteAction& action, RouteSpec& spec) {
   using Action = api::RouteAction;
   if (action.cluster_specifier_case() == Action::CLUSTER_SPECIFIER_NOT_SET) {
@@ -73,11 +118,8 @@ void translate_action(TranslateContext& context, const api::RouteAction& action,
   if (!is_header_value(spec.host_rewrite_literal)) {
     context.fail(action, Action::kHostRewriteLiteralFieldNumber, "may not contain line ends or control characters");
   }
-  context.duration(action, Action::kTimeoutFieldNumber, spec.timeout);
-  if (action.has_idle_timeout()) {
-    spec.idle_timeout.emplace();
-    context.duration(action, Action::kIdleTimeoutFieldNumber, *spec.idle_timeout);
-  }
+  translate_timeouts(context, action, spec);
+  if (action.has_retry_policy()) spec.retry = translate_retry_policy(context, action.retry_policy());
 }
 
 DirectResponseSpec translate_direct_response(TranslateContext& context, const RouteScope& scope,
@@ -113,6 +155,9 @@ RouteSpec translate_route(TranslateContext& context, const RouteScope& scope, co
     case api::Route::ACTION_NOT_SET: context.missing(route, 0, "needs route or direct_response"); break;
   }
   spec.headers = translate_header_edits(context, route);
+  if (spec.retry == nullptr) spec.retry = scope.retry;
+  const std::optional<RequestBufferSpec> own_buffer = translate_request_buffer(context, route);
+  if (own_buffer || scope.request_buffer) spec.request_buffer = own_buffer ? *own_buffer : *scope.request_buffer;
   return spec;
 }
 
@@ -152,13 +197,17 @@ void translate_domains(TranslateContext& context, const api::VirtualHost& host, 
   }
 }
 
-VirtualHostSpec translate_virtual_host(TranslateContext& context, const RouteScope& scope, const api::VirtualHost& host,
-                                       DomainOwners& owners) {
+VirtualHostSpec translate_virtual_host(TranslateContext& context, RouteScope scope, const api::VirtualHost& host, DomainOwners& owners) {
   VirtualHostSpec spec;
   spec.name = host.name();
   if (host.name().empty()) context.missing(host, api::VirtualHost::kNameFieldNumber);
   context.only_value(host, api::VirtualHost::kRequireTlsFieldNumber, api::VirtualHost::NONE);
   translate_domains(context, host, owners, spec);
+  if (host.has_retry_policy()) scope.retry = translate_retry_policy(context, host.retry_policy());
+  scope.request_buffer = translate_request_buffer(context, host);
+  spec.tells_attempts_upstream = host.include_request_attempt_count();
+  spec.tells_attempts_downstream = host.include_attempt_count_in_response();
+  spec.tells_timeout_retry = host.include_is_timeout_retry_header();
   spec.routes.reserve(static_cast<size_t>(host.routes_size()));
   for (const api::Route& route : host.routes()) spec.routes.push_back(translate_route(context, scope, route));
   spec.headers = translate_header_edits(context, host);

@@ -32,7 +32,7 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.config.cluster.v3.CircuitBreakers",
      "per_host_thresholds"},
     {"envoy.config.cluster.v3.CircuitBreakers.Thresholds",
-     "max_connection_pools retry_budget"},
+     "max_connection_pools"},
     {"envoy.config.cluster.v3.Cluster",
      "cleanup_interval close_connections_on_host_health_failure? cluster_type common_lb_config "
      "connection_pool_per_downstream_connection? dns_failure_refresh_rate dns_jitter dns_resolution_config "
@@ -90,17 +90,19 @@ constexpr auto table = std::to_array<MessageFields>({
      "config_discovery"},
     {"envoy.config.route.v3.DirectResponseAction",
      "body_format"},
+    {"envoy.config.route.v3.HeaderMatcher",
+     "safe_regex_match"},
+    {"envoy.config.route.v3.RetryPolicy",
+     "retry_options_predicates retry_priority"},
     {"envoy.config.route.v3.Route",
-     "decorator filter_action non_forwarding_action per_request_buffer_limit_bytes redirect "
-     "request_body_buffer_limit stat_prefix tracing typed_per_filter_config"},
+     "decorator filter_action non_forwarding_action redirect stat_prefix tracing typed_per_filter_config"},
     {"envoy.config.route.v3.RouteAction",
      "append_x_forwarded_host? auto_host_rewrite cluster_header cluster_not_found_response_code "
-     "cluster_specifier_plugin cors early_data_policy flush_timeout grpc_timeout_offset hash_policy "
-     "hedge_policy host_rewrite host_rewrite_header host_rewrite_path_regex include_vh_rate_limits "
-     "inline_cluster_specifier_plugin internal_redirect_action internal_redirect_policy max_grpc_timeout "
-     "max_internal_redirects max_stream_duration metadata_match path_rewrite path_rewrite_policy priority "
-     "rate_limits regex_rewrite request_mirror_policies retry_policy retry_policy_typed_config upgrade_configs "
-     "weighted_clusters"},
+     "cluster_specifier_plugin cors early_data_policy flush_timeout hash_policy hedge_policy host_rewrite "
+     "host_rewrite_header host_rewrite_path_regex include_vh_rate_limits inline_cluster_specifier_plugin "
+     "internal_redirect_action internal_redirect_policy max_internal_redirects metadata_match path_rewrite "
+     "path_rewrite_policy priority rate_limits regex_rewrite request_mirror_policies retry_policy_typed_config "
+     "upgrade_configs weighted_clusters"},
     {"envoy.config.route.v3.RouteConfiguration",
      "cluster_specifier_plugins ignore_path_parameters_in_path_matching? internal_only_headers metadata "
      "request_mirror_policies typed_per_filter_config vhds vhost_header"},
@@ -108,15 +110,13 @@ constexpr auto table = std::to_array<MessageFields>({
      "connect_matcher dynamic_metadata filter_state grpc headers path_match_policy query_parameters "
      "runtime_fraction safe_regex tls_context"},
     {"envoy.config.route.v3.VirtualHost",
-     "cors hedge_policy include_attempt_count_in_response? include_is_timeout_retry_header? "
-     "include_request_attempt_count? matcher per_request_buffer_limit_bytes rate_limits "
-     "request_body_buffer_limit request_mirror_policies retry_policy retry_policy_typed_config "
+     "cors hedge_policy matcher rate_limits request_mirror_policies retry_policy_typed_config "
      "typed_per_filter_config virtual_clusters"},
     {"envoy.extensions.access_loggers.file.v3.FileAccessLog",
      "json_format typed_json_format"},
     {"envoy.extensions.filters.http.router.v3.Router",
-     "respect_expected_rq_timeout? start_child_span? strict_check_headers "
-     "suppress_grpc_request_failure_code_stats? upstream_http_filters upstream_log upstream_log_options"},
+     "start_child_span? strict_check_headers suppress_grpc_request_failure_code_stats? upstream_http_filters "
+     "upstream_log upstream_log_options"},
     {"envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
      "pass_through_tlvs rules tlv_location"},
     {"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",

@@ -52,6 +52,7 @@ void Exchange::reply(const LocalReply& reply) {
   const bool bodiless = fill_reply(head, reply) == End::yes;
   // The rest of the request is not wanted, and without it the connection cannot go on.
   if (!request_end_) session_.forgo_reuse();
+  if (reply.charge != Charge::nobody) tell_attempts(head);
   finish_response_head(head);
   response_started_ = true;
   response_end_ = true;
@@ -101,14 +102,18 @@ void Exchange::on_refused(const Head& head, Error why) {
   finish();
 }
 
-// Lets go of the upstream. A connection whose exchange is not over cannot be used again.
 void Exchange::drop_upstream(Error why) {
+  release_upstream(why);
+  held_body_.clear();
+}
+
+// A connection whose exchange is not over cannot be used again.
+void Exchange::release_upstream(Error why) {
   give_up_lease();
   // Not a reset in the statistics: HTTP/1 has none, and Envoy counts the connection alone.
   if (connection_ != nullptr) connection_->abandon(*up_stream_, why);
   connection_ = nullptr;
   up_stream_ = nullptr;
-  held_body_.clear();
   if (!leased_) return;
   leased_ = false;
   cluster_->breaker().give(Resource::requests);
@@ -123,6 +128,7 @@ void Exchange::finish() {
   phase_ = Phase::done;
   timer_.disarm();
   drop_upstream({ErrorCode::cancelled, Origin::local, Retry::never, "exchange over"});
+  end_attempts();
   // The codec must not come back to us with the rest of the request.
   // An answer that broke off is our failure (HTTP/2: INTERNAL_ERROR).
   const ErrorCode code = cut_after_flush_ ? ErrorCode::kernel : ErrorCode::cancelled;
@@ -199,8 +205,14 @@ Instant Exchange::next_deadline() const {
   at_most(last_activity_, idle_timeout_);
   if (!request_end_) at_most(started_, manager_.spec().request_timeout);
   if (request_end_ && cluster_ != nullptr && !response_end_) at_most(request_ended_, route_timeout_);
-  at_most(started_, manager_.spec().protocol.stream_duration_max);
+  at_most(started_, stream_duration_max());
+  if (attempts_ != nullptr || phase_ == Phase::backing_off) deadline = std::min(deadline, attempt_deadline());
   return deadline;
+}
+
+Duration Exchange::stream_duration_max() const {
+  const Duration usual = manager_.spec().protocol.stream_duration_max;
+  return attempts_ == nullptr ? usual : attempts_->stream_duration.value_or(usual);
 }
 
 void Exchange::arm_timer() {
@@ -212,7 +224,7 @@ void Exchange::on_timer() {
   const HttpManagerSpec& spec = manager_.spec();
   StatBlock<HttpStat>& stats = session_.listener().http_stats();
   if (next_deadline() > now) return arm_timer();
-  if (spec.protocol.stream_duration_max > Duration::zero() && now >= started_ + spec.protocol.stream_duration_max) {
+  if (stream_duration_max() > Duration::zero() && now >= started_ + stream_duration_max()) {
     stats.inc(HttpStat::downstream_rq_max_duration_reached);
     return reply({.status = status_of_timeout(),
                   .body = "downstream duration timeout",
@@ -224,12 +236,7 @@ void Exchange::on_timer() {
     stats.inc(HttpStat::downstream_rq_timeout);
     return reply({.status = 408, .body = "request timeout", .details = "request_overall_timeout", .charge = Charge::nobody});
   }
-  if (request_end_ && cluster_ != nullptr && route_timeout_ > Duration::zero() && now >= request_ended_ + route_timeout_) {
-    cluster_->stats().inc(ClusterStat::upstream_rq_timeout);
-    if (host_ != nullptr) host_->cells(worker_.index()).add(HostStat::rq_timeout);
-    flags_.set(ResponseFlag::upstream_request_timeout);
-    return reply({.status = 504, .body = "upstream request timeout", .details = "response_timeout"});
-  }
+  if (on_upstream_timeout(now) || on_attempt_timer(now)) return;
   stats.inc(HttpStat::downstream_rq_idle_timeout);
   flags_.set(ResponseFlag::stream_idle_timeout);
   reply({.status = status_of_timeout(), .body = "stream timeout", .details = "stream_idle_timeout", .charge = Charge::nobody});

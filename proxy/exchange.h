@@ -2,7 +2,8 @@
 // One request and its response: the only place that decides timeout, reset and local reply.
 //
 //   routing -> waiting (for a connection) -> forwarding -> done
-//        `-> replying (local answer) ---------------------^
+//        |          ^-- backing_off (to try again) <--'   ^
+//        `-> replying (local answer) ---------------------'
 //
 // The request side (`down_`) and the response side (`up_`) each receive one message and forward it; a body piece that went out
 // on one side grants credit on the other, so a slow reader slows exactly its own sender.
@@ -15,6 +16,7 @@
 #include "proxy/grpc_rules.h"
 #include "proxy/observe/access_log.h"
 #include "proxy/observe/response_flags.h"
+#include "proxy/retry_policy.h"
 #include "proxy/upstream/cluster.h"
 
 namespace ringside {
@@ -41,10 +43,12 @@ class Exchange final : public Retired, private LeaseUser {
   // The client reads answers as gRPC has them.
   bool is_grpc() const { return request_ != nullptr && is_grpc_request(*request_); }
   // Nobody looks at the request's body, and whoever gets it can send pieces of a pipe.
-  bool relays_request_body() const { return connection_ != nullptr && connection_->sends_piped(); }
+  bool relays_request_body() const {
+    return connection_ != nullptr && connection_->sends_piped() && (attempts_ == nullptr || !attempts_->live);
+  }
 
  private:
-  enum class Phase : uint8_t { routing, waiting, forwarding, replying, done };
+  enum class Phase : uint8_t { routing, waiting, forwarding, backing_off, replying, done };
 
   // The request, from the client.
   class DownSide final : public StreamUser {
@@ -83,6 +87,8 @@ class Exchange final : public Retired, private LeaseUser {
   void route_request(Head& head);
   void start_upstream();
   ConnectionPool& pool_of_endpoint();
+  void lease_connection();
+  void send_request();
   Taken on_lease(UpstreamConnection& connection) override;
   void on_lease_failed(Error why) override;
   void reply_overflow();
@@ -102,9 +108,31 @@ class Exchange final : public Retired, private LeaseUser {
   void on_upstream_reset(Error why);
   void on_upstream_stream_reset(Error why);
   void finish_response_head(Head& head);
+  // exchange_retry.cc
+  void prepare_attempts(const RouterWishes& wishes, const RouteTimeouts& timeouts);
+  Endpoint* pick_endpoint();
+  void begin_attempt();
+  void count_retry();
+  void tell_attempt();
+  void tell_attempts(Head& response);
+  bool hold_body(const Slice& piece);
+  void abandon_retries();
+  void send_held_body();
+  size_t take_regranted(size_t body_bytes);
+  bool retry_response(const Head& head, End end);
+  bool retry_reset(AttemptEnd end);
+  bool retry_unprocessed(Error why);
+  bool try_again(bool wanted);
+  void back_off();
+  void wait_for_retry(Duration wait);
+  void end_attempts();
+  Instant attempt_deadline() const;
+  bool on_attempt_timer(Instant now);
+  bool on_upstream_timeout(Instant now);
+  std::string_view reset_body(std::string_view reason);
   // exchange.cc
-  // Whether a local reply counts among the cluster's: Envoy counts those that its router gives.
-  enum class Charge : uint8_t { cluster, nobody };
+  // Whether a local reply counts among the cluster's: Envoy counts most of those that its router gives.
+  enum class Charge : uint8_t { cluster, router, nobody };
   struct LocalReply {
     uint16_t status = 0;
     std::string_view body;
@@ -116,7 +144,9 @@ class Exchange final : public Retired, private LeaseUser {
   };
   void reply(const LocalReply& reply);
   End fill_reply(Head& head, const LocalReply& reply);
+  void reply_timeout(const char* details, Charge charge);
   void drop_upstream(Error why);
+  void release_upstream(Error why);
   void finish();
   void log();
   void count_response();
@@ -124,6 +154,7 @@ class Exchange final : public Retired, private LeaseUser {
   void arm_timer();
   void on_timer();
   Instant next_deadline() const;
+  Duration stream_duration_max() const;
   // Envoy: 408 while the request is still due, 504 while the response is.
   uint16_t status_of_timeout() const { return request_end_ ? 504 : 408; }
   void touch() { last_activity_ = worker_.now(); }
@@ -145,6 +176,7 @@ class Exchange final : public Retired, private LeaseUser {
   const Head* response_ = nullptr;  // in the arena; what was sent to the client
   HeaderMap* request_trailers_ = nullptr;
   Buffer held_body_;  // until there is a connection
+  AttemptsPtr attempts_;  // in the arena; null: one attempt, and nothing of it is told or timed
   TimerFor<Exchange, &Exchange::on_timer> timer_{*this};
   Instant started_{};
   Instant request_ended_{};
@@ -168,6 +200,8 @@ class Exchange final : public Retired, private LeaseUser {
   bool cut_after_flush_ : 1 = false;   // a part of the response is all that there will be
   bool leased_ : 1 = false;            // holds a place of the circuit breaker, and is counted as active on its host
   bool refused_ : 1 = false;           // for its body: on_refused follows
+  bool response_passed_ : 1 = false;   // an interim response went to the client
+  bool restarted_ : 1 = false;         // once, as the upstream had not looked at it
 };
 
 }  // namespace ringside

@@ -80,16 +80,23 @@ void Exchange::route_request(Head& head) {
     listener.http_stats().inc(HttpStat::rq_direct_response);
     return reply({.status = direct->status, .body = direct->body, .details = "direct_response"});
   }
-  route_timeout_ = manager_.forwarding().take_timeout(head, route_->spec().timeout);
   if (route_->spec().idle_timeout.has_value()) idle_timeout_ = *route_->spec().idle_timeout;
   cluster_ = listener.shard().cluster(route_->cluster_index());
+  const RouterWishes wishes = manager_.forwarding().take_wishes(head);
+  const RouteTimeouts timeouts = route_timeouts(route_->spec(), wishes, head);
+  route_timeout_ = timeouts.whole;
+  prepare_attempts(wishes, timeouts);
   start_upstream();
 }
 
 void Exchange::start_upstream() {
   // As Envoy: whether the request finds an upstream changes nothing about what the log shows of it.
   finish_request_head();
-  endpoint_ = cluster_->pick();
+  lease_connection();
+}
+
+void Exchange::lease_connection() {
+  endpoint_ = attempts_ == nullptr ? cluster_->pick() : pick_endpoint();
   if (endpoint_ == nullptr) {
     StatBlock<ClusterStat>& stats = cluster_->stats();
     stats.inc(ClusterStat::lb_healthy_panic);
@@ -117,22 +124,24 @@ ConnectionPool& Exchange::pool_of_endpoint() {
 void Exchange::on_lease_failed(Error why) {
   phase_ = Phase::routing;
   if (why.code == ErrorCode::overloaded) return reply_overflow();
-  flags_.set(ResponseFlag::upstream_connection_failure);
-  record_.upstream_transport_failure_reason = arena_.copy(why.detail);  // the connection may have made it up
   host_->cells(worker_.index()).add(HostStat::rq_error);
+  record_.upstream_transport_failure_reason = arena_.copy(why.detail);  // the connection may have made it up
+  if (retry_reset(AttemptEnd::connect_failure)) return;
+  flags_.set(ResponseFlag::upstream_connection_failure);
   if (why.code == ErrorCode::timed_out)
     return reply({.status = 503,
-                  .body = "upstream connect error or disconnect/reset before headers. reset reason: connection timeout",
+                  .body = reset_body("connection timeout"),
                   .details = "upstream_reset_before_response_started{connection_timeout}"});
   reply({.status = 503,
-         .body = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
+         .body = reset_body("remote connection failure"),
          .details = "upstream_reset_before_response_started{remote_connection_failure}"});
 }
 
 void Exchange::reply_overflow() {
+  static_cast<void>(retry_reset(AttemptEnd::overflow));
   flags_.set(ResponseFlag::upstream_overflow);
   reply({.status = 503,
-         .body = "upstream connect error or disconnect/reset before headers. reset reason: overflow",
+         .body = reset_body("overflow"),
          .details = "upstream_reset_before_response_started{overflow}",
          .overloaded = true});
 }
@@ -147,7 +156,9 @@ LeaseUser::Taken Exchange::on_lease(UpstreamConnection& connection) {
   }
   connection_ = &connection;
   phase_ = Phase::forwarding;
-  upstream_started_ = worker_.now();
+  if (attempts_ == nullptr || attempts_->count == 1) upstream_started_ = worker_.now();
+  if (attempts_ != nullptr) attempts_->began = worker_.now();
+  record_.upstream_transport_failure_reason = {};
   leased_ = true;
   cluster_->stats().inc(ClusterStat::upstream_rq_total);
   cluster_->stats().inc(ClusterStat::upstream_rq_active);
@@ -157,21 +168,29 @@ LeaseUser::Taken Exchange::on_lease(UpstreamConnection& connection) {
   if (session_.listener().logs_upstream_local_address())
     record_.upstream_local = arena_.make<Address>(connection.local_address());
   up_stream_ = &connection.open(up_);
-  const bool nothing_held = held_body_.empty() && request_trailers_ == nullptr;
+  send_request();
+  arm_timer();
+  return Taken::yes;
+}
+
+// What there is of it so far.
+void Exchange::send_request() {
+  const bool held = attempts_ != nullptr && attempts_->live && !attempts_->body.empty();
+  const bool nothing_held = held_body_.empty() && !held && request_trailers_ == nullptr;
   up_stream_->send_head(*request_, request_end_ && nothing_held ? End::yes : End::no);
+  if (held) send_held_body();
   while (!held_body_.empty() && up_stream_ != nullptr) {
     Slice piece = held_body_.pop_front();
     const bool last = request_end_ && held_body_.empty() && request_trailers_ == nullptr;
     up_stream_->send_body(std::move(piece), last ? End::yes : End::no);
   }
   if (request_trailers_ != nullptr && up_stream_ != nullptr) up_stream_->send_trailers(*request_trailers_);
-  arm_timer();
-  return Taken::yes;
 }
 
 // The last changes before the request goes out. Nothing of it waits for the connection.
 void Exchange::finish_request_head() {
-  manager_.forwarding().on_upstream_request(*request_, route_timeout_);
+  if (attempts_ != nullptr) tell_attempt();
+  else manager_.forwarding().on_upstream_request(*request_, route_timeout_);
   route_->edit_request(*request_, record_, session_.listener().shard().second_cache());
   route_->rewrite_target(*request_, manager_.spec().suppress_envoy_headers ? Route::OriginalPath::suppress
                                                                            : Route::OriginalPath::keep);
@@ -182,7 +201,9 @@ void Exchange::on_request_body(Slice piece, End end) {
   touch();
   request_bytes_ += piece.size();
   if (end == End::yes) on_request_end();
+  if (attempts_ != nullptr && attempts_->live && !hold_body(piece)) return;
   if (up_stream_ != nullptr) return up_stream_->send_body(std::move(piece), end);
+  if (attempts_ != nullptr && attempts_->live) return;  // it is held already
   // The client has no more credit than its window, so this is bounded.
   held_body_.append(std::move(piece));
 }
@@ -191,8 +212,8 @@ void Exchange::on_request_trailers(HeaderMap& fields) {
   if (phase_ == Phase::done) return;
   ForwardingPolicy::on_request_trailers(fields);
   on_request_end();
-  if (up_stream_ != nullptr) return up_stream_->send_trailers(fields);
   request_trailers_ = &fields;
+  if (up_stream_ != nullptr) up_stream_->send_trailers(fields);
 }
 
 void Exchange::on_request_end() {
@@ -204,6 +225,7 @@ void Exchange::on_request_end() {
 void Exchange::on_request_sent(size_t body_bytes) {
   if (phase_ == Phase::done) return;
   touch();
+  if (attempts_ != nullptr) body_bytes = take_regranted(body_bytes);
   // A stream of HTTP/2 owes the credit of its whole body to the others.
   if (!request_end_ || session_.version() == HttpVersion::http2) down_stream_.grant(body_bytes);
 }

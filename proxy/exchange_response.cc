@@ -10,17 +10,21 @@ void Exchange::on_response_informational(Head& head) {
   // 100 was answered by us, unless the operator wants it end to end.
   if (head.status == 100 && !(manager_.spec().proxy_100_continue && request_->expect_continue)) return;
   touch();
+  if (attempts_ != nullptr) abandon_retries();  // the client has seen something of this attempt
+  response_passed_ = true;
   down_stream_.send_informational(head);
 }
 
 void Exchange::on_response_head(Head& head, End end) {
   touch();
+  if (attempts_ != nullptr && retry_response(head, end)) return;
   response_from_upstream_ = true;
   count_upstream_code(head.status);
   host_->cells(worker_.index()).add(head.status < 500 ? HostStat::rq_success : HostStat::rq_error);
   record_.response_code_details = "via_upstream";
   record_.upstream_service_time = worker_.now() - upstream_started_;
   manager_.forwarding().on_upstream_response(head, record_.upstream_service_time);
+  tell_attempts(head);
   finish_response_head(head);
   response_started_ = true;
   down_stream_.send_head(head, end);
@@ -87,6 +91,7 @@ void Exchange::on_upstream_reset(Error why) {
   const bool protocol = why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large;
   if (why.code == ErrorCode::peer_reset || why.code == ErrorCode::cancelled || why.retry == Retry::always)
     return on_upstream_stream_reset(why);
+  if (retry_reset(protocol ? AttemptEnd::protocol_error : AttemptEnd::connection_termination)) return;
   flags_.set(protocol ? ResponseFlag::upstream_protocol_error : ResponseFlag::upstream_connection_termination);
   record_.upstream_transport_failure_reason = arena_.copy(why.detail);
   if (response_started_)
@@ -96,18 +101,19 @@ void Exchange::on_upstream_reset(Error why) {
                                       : "upstream_reset_after_response_started{connection_termination}"});
   if (protocol)
     return reply({.status = 502,
-                  .body = "upstream connect error or disconnect/reset before headers. reset reason: protocol error",
+                  .body = reset_body("protocol error"),
                   .details = "upstream_reset_before_response_started{protocol_error}"});
   reply({.status = 503,
-         .body = "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+         .body = reset_body("connection termination"),
          .details = "upstream_reset_before_response_started{connection_termination}"});
 }
 
 // HTTP/2: the upstream gave up this stream alone, or never looked at it.
 void Exchange::on_upstream_stream_reset(Error why) {
   const bool refused = why.retry == Retry::always;
-  flags_.set(ResponseFlag::upstream_remote_reset);
   cluster_->stats().inc(ClusterStat::upstream_rq_rx_reset);
+  if (retry_unprocessed(why) || retry_reset(refused ? AttemptEnd::refused_stream : AttemptEnd::remote_reset)) return;
+  flags_.set(ResponseFlag::upstream_remote_reset);
   record_.upstream_transport_failure_reason = {};
   // A server of gRPC cancels what its own clock calls too late. Its client knows what that means, as it would without us.
   const bool passed_on = why.code == ErrorCode::cancelled && session_.version() == HttpVersion::http2 && is_grpc();
@@ -119,10 +125,10 @@ void Exchange::on_upstream_stream_reset(Error why) {
   if (response_started_) return reply({.status = 0, .body = {}, .details = "upstream_reset_after_response_started{remote_reset}"});
   if (refused)
     return reply({.status = 503,
-                  .body = "upstream connect error or disconnect/reset before headers. reset reason: remote refused stream reset",
+                  .body = reset_body("remote refused stream reset"),
                   .details = "upstream_reset_before_response_started{remote_refused_stream_reset}"});
   reply({.status = 503,
-         .body = "upstream connect error or disconnect/reset before headers. reset reason: remote reset",
+         .body = reset_body("remote reset"),
          .details = "upstream_reset_before_response_started{remote_reset}"});
 }
 

@@ -96,13 +96,23 @@ uint64_t whole_milliseconds(Duration duration) {
   return duration.count() < 0 ? 0 : static_cast<uint64_t>(duration / milliseconds(1));
 }
 
-// nullopt: no such field, or not a number of milliseconds that fits.
-std::optional<Duration> milliseconds_field(const HeaderMap& fields, HeaderId id) {
-  const std::string_view text = fields.value(id);
+// nullopt: not a number of milliseconds that fits.
+std::optional<Duration> milliseconds_of(std::string_view text) {
   uint32_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || text.empty() || end != text.data() + text.size()) return std::nullopt;
   return milliseconds(value);
+}
+
+// Whether this is a field for the router alone.
+bool take_rare_wish(std::string_view name, std::string_view value, RouterWishes& wishes) {
+  if (!is_envoy_name(name) || name == "x-envoy-original-url") return false;
+  if (name == "x-envoy-retry-grpc-on") wishes.retry_grpc_on = value;
+  else if (name == "x-envoy-retriable-status-codes") wishes.status_codes = value;
+  else if (name == "x-envoy-retriable-header-names") wishes.header_names = value;
+  else if (name == "x-envoy-upstream-stream-duration-ms") wishes.stream_duration = milliseconds_of(value);
+  else if (name == "x-envoy-upstream-rq-timeout-alt-response") wishes.alternative_timeout_status = true;
+  return is_one_of(name, internal_only_names);
 }
 
 // An equal name is there: replaces it; else adds, without looking again.
@@ -187,7 +197,8 @@ ForwardingPolicy::ForwardingPolicy(const HttpManagerSpec& spec, const NodeSpec& 
       preserve_external_request_id_(spec.preserve_external_request_id),
       always_set_request_id_in_response_(spec.always_set_request_id_in_response),
       suppress_envoy_headers_(spec.suppress_envoy_headers),
-      internal_unix_sockets_(spec.internal_unix_sockets) {}
+      internal_unix_sockets_(spec.internal_unix_sockets),
+      respect_expected_timeout_(spec.respect_expected_timeout) {}
 
 // --- the request -----------------------------------------------------------------------------------------------------
 
@@ -319,20 +330,27 @@ void ForwardingPolicy::on_request_trailers(HeaderMap& fields) {
   });
 }
 
-Duration ForwardingPolicy::take_timeout(Head& head, Duration route_timeout) const {
-  bool asks = false;
+RouterWishes ForwardingPolicy::take_wishes(Head& head) const {
+  RouterWishes wishes;
   for (const HeaderField& field : head.fields)
-    asks |= (router_fields & bit(field.id())) != 0 || (field.id() == HeaderId::other && is_envoy_name(field.name()));
-  if (!asks) return route_timeout;
-  Duration timeout = milliseconds_field(head.fields, HeaderId::x_envoy_upstream_rq_timeout_ms).value_or(route_timeout);
-  const Duration one_try =
-      milliseconds_field(head.fields, HeaderId::x_envoy_upstream_rq_per_try_timeout_ms).value_or(Duration::zero());
-  if (one_try > Duration::zero() && (one_try < timeout || timeout == Duration::zero())) timeout = one_try;
-  head.fields.remove_if([](const HeaderField& field) {
-    if (field.id() != HeaderId::other) return (router_fields & bit(field.id())) != 0;
-    return field.name() != "x-envoy-original-url" && is_one_of(field.name(), internal_only_names);
+    wishes.any |= (router_fields & bit(field.id())) != 0 || (field.id() == HeaderId::other && is_envoy_name(field.name()));
+  const bool told = respect_expected_timeout_ && head.fields.has(HeaderId::x_envoy_expected_rq_timeout_ms);
+  if (told) wishes.timeout = milliseconds_of(head.fields.value(HeaderId::x_envoy_expected_rq_timeout_ms));
+  if (!wishes.any) return wishes;
+  head.fields.remove_if([&](const HeaderField& field) {
+    const std::string_view value = field.value();
+    switch (field.id()) {
+      case HeaderId::x_envoy_upstream_rq_timeout_ms:
+        if (!told) wishes.timeout = milliseconds_of(value);
+        return true;
+      case HeaderId::x_envoy_upstream_rq_per_try_timeout_ms: wishes.per_try_timeout = milliseconds_of(value); return true;
+      case HeaderId::x_envoy_retry_on: wishes.retry_on = value; return true;
+      case HeaderId::x_envoy_max_retries: wishes.retries_max = value; return true;
+      case HeaderId::other: return take_rare_wish(field.name(), value, wishes);
+      default: return false;
+    }
   });
-  return timeout;
+  return wishes;
 }
 
 void ForwardingPolicy::on_upstream_request(Head& head, Duration timeout) const {

@@ -1,6 +1,7 @@
 #pragma once
 // What a connection manager does to the fields of a message on its own account: who the client is, x-forwarded-*, x-envoy-*,
 // x-request-id, via, server, date. As Envoy does it, see docs/routing.md.
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,14 @@ struct ClientFacts {
   bool is_forwarded = false;  // `address` is out of x-forwarded-for (and has no port)
 };
 
+// What a client that may steer the router asks for, by x-envoy-upstream-rq-timeout-ms and its relatives. Unset, empty: nothing.
+struct RouterWishes {
+  bool any = false;
+  bool alternative_timeout_status = false;  // 204 in place of 504
+  std::optional<Duration> timeout, per_try_timeout, stream_duration;
+  std::string_view retry_on, retry_grpc_on, retries_max, status_codes, header_names;
+};
+
 // Immutable. Its texts go into fields without a copy: it must outlive the messages.
 class ForwardingPolicy {
  public:
@@ -42,9 +51,8 @@ class ForwardingPolicy {
   ClientFacts on_request(Head& head, const DownstreamFacts& connection, RandomBits random) const;
   // Trailers say nothing about the client: what on_request is about goes.
   static void on_request_trailers(HeaderMap& fields);
-  // The timeout of the request: the route's, unless an internal client asks for another (x-envoy-upstream-rq-timeout-ms).
-  // Consumes the fields by which a client steers the router. Zero: none.
-  Duration take_timeout(Head& head, Duration route_timeout) const;
+  // Consumes the fields by which a client steers the router.
+  RouterWishes take_wishes(Head& head) const;
   // Before the request goes out: x-envoy-expected-rq-timeout-ms.
   void on_upstream_request(Head& head, Duration timeout) const;
   // x-envoy-upstream-service-time, on an upstream's response.
@@ -70,7 +78,7 @@ class ForwardingPolicy {
   uint32_t trusted_hops_;
   bool use_remote_address_, skip_xff_append_, add_user_agent_;
   bool generate_request_id_, preserve_external_request_id_, always_set_request_id_in_response_;
-  bool suppress_envoy_headers_, internal_unix_sockets_;
+  bool suppress_envoy_headers_, internal_unix_sockets_, respect_expected_timeout_;
 };
 
 }  // namespace ringside

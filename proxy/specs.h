@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <bitset>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -46,6 +48,101 @@ struct HeaderEditSpec {
   }
 };
 
+// Conditions on a field of a message. Several lines of one name are one value, joined by commas.
+struct HeaderMatchSpec {
+  enum class How : uint8_t { present, exact, prefix, suffix, contains, range };
+  std::string name;  // lower case
+  std::string text;  // lower case with ignore_case
+  How how = How::present;
+  bool ignore_case = false;
+  bool invert = false;
+  bool missing_is_empty = false;
+  int64_t range_start = 0, range_end = 0;  // start <= number < end
+};
+
+// Why an attempt is followed by another, with the words of retry_on.
+// clang-format off
+#define RS_RETRY_CONDITIONS(X) \
+  X(server_error, "5xx") X(gateway_error, "gateway-error") X(reset, "reset") X(reset_before_request, "reset-before-request") \
+  X(connect_failure, "connect-failure") X(retriable_4xx, "retriable-4xx") X(refused_stream, "refused-stream") \
+  X(status_codes, "retriable-status-codes") X(headers, "retriable-headers") X(ratelimited, "envoy-ratelimited") \
+  X(http3_post_connect_failure, "http3-post-connect-failure") /* there is no HTTP/3: never met */ \
+  X(cancelled, "cancelled") X(deadline_exceeded, "deadline-exceeded") X(internal, "internal") \
+  X(resource_exhausted, "resource-exhausted") X(unavailable, "unavailable")
+// clang-format on
+enum class RetryOn : uint8_t {
+#define RS_RETRY_ENUM(id, word) id,
+  RS_RETRY_CONDITIONS(RS_RETRY_ENUM)
+#undef RS_RETRY_ENUM
+      count_
+};
+// From here on they are about grpc-status.
+constexpr RetryOn first_grpc_retry_on = RetryOn::cancelled;
+
+class RetryConditions {
+ public:
+  void add(RetryOn condition) { bits_ |= bit(condition); }
+  void add(RetryConditions others) { bits_ |= others.bits_; }
+  bool has(RetryOn condition) const { return (bits_ & bit(condition)) != 0; }
+  bool empty() const { return bits_ == 0; }
+
+ private:
+  static constexpr uint32_t bit(RetryOn condition) { return uint32_t{1} << static_cast<uint32_t>(condition); }
+  uint32_t bits_ = 0;
+};
+
+// nullopt: no such word.
+inline std::optional<RetryOn> retry_condition(std::string_view word) {
+  constexpr std::string_view words[] = {
+#define RS_RETRY_WORD(id, text) text,
+      RS_RETRY_CONDITIONS(RS_RETRY_WORD)
+#undef RS_RETRY_WORD
+  };
+  for (size_t at = 0; at < std::size(words); ++at)
+    if (words[at] == word) return static_cast<RetryOn>(at);
+  return std::nullopt;
+}
+
+// A field of the response that says when to come again.
+struct RetryResetHeaderSpec {
+  enum class Format : uint8_t { in_seconds, unix_timestamp };
+  std::string name;  // lower case
+  Format format = Format::in_seconds;
+};
+struct RetryPolicySpec {
+  RetryConditions conditions;
+  uint32_t retries_max = 1;
+  Duration per_try_timeout{0};
+  Duration per_try_idle_timeout{0};
+  Duration back_off_base = milliseconds(25);
+  Duration back_off_max = milliseconds(250);
+  std::vector<RetryResetHeaderSpec> reset_headers;  // rate_limited_retry_back_off
+  Duration reset_max = minutes(5);
+  std::vector<uint32_t> status_codes;
+  std::vector<HeaderMatchSpec> headers;
+  std::vector<HeaderMatchSpec> request_headers;  // one of them must hold, if there are any
+  bool avoids_previous_hosts = false;
+  uint32_t host_attempts_max = 1;
+};
+
+// How much of a body is kept that may have to be sent again.
+struct RequestBufferSpec {
+  uint64_t bytes_max = UINT64_MAX;
+  bool within_connection = true;  // and no more than the listener's connections buffer
+};
+
+// RouteAction.max_stream_duration. Its presence turns the route's timeout off.
+struct StreamDurationSpec {
+  std::optional<Duration> duration_max;       // instead of the connection manager's; zero: none
+  std::optional<Duration> grpc_timeout_max;   // grpc-timeout counts, up to this; zero: whatever it says
+  std::optional<Duration> grpc_timeout_offset;
+};
+// RouteAction.max_grpc_timeout and its offset: grpc-timeout takes the place of the route's timeout.
+struct GrpcTimeoutSpec {
+  Duration timeout_max{0};
+  Duration offset{0};
+};
+
 enum class PathMatchKind : uint8_t { exact, prefix, path_separated_prefix };
 struct DirectResponseSpec {
   uint16_t status = 0;
@@ -60,6 +157,10 @@ struct RouteSpec {
   std::optional<DirectResponseSpec> direct_response;
   Duration timeout = seconds(15);                     // of the whole response; zero: none
   std::optional<Duration> idle_timeout;               // overrides the connection manager's stream_idle_timeout
+  std::optional<StreamDurationSpec> stream_duration;
+  std::optional<GrpcTimeoutSpec> grpc_timeout;
+  std::shared_ptr<const RetryPolicySpec> retry;       // its own or the virtual host's; null: none
+  RequestBufferSpec request_buffer;
   std::string prefix_rewrite;                         // empty: none
   std::string host_rewrite_literal;                   // empty: none
   HeaderEditSpec headers;
@@ -70,6 +171,9 @@ struct VirtualHostSpec {
   std::vector<std::string> domains;  // exact, "*.suffix", "prefix.*", "*"; lower case
   std::vector<RouteSpec> routes;
   HeaderEditSpec headers;
+  bool tells_attempts_upstream = false;      // x-envoy-attempt-count
+  bool tells_attempts_downstream = false;
+  bool tells_timeout_retry = false;          // x-envoy-is-timeout-retry
 };
 struct RouteConfigSpec {
   std::string name;
@@ -164,6 +268,7 @@ struct HttpManagerSpec {
   Duration delayed_close_timeout = seconds(1);
   bool suppress_envoy_headers = false;  // router filter
   bool dynamic_stats = true;            // router filter
+  bool respect_expected_timeout = false;  // router filter
 };
 
 struct TcpProxySpec {
@@ -259,6 +364,11 @@ struct AutoNamesSpec {
 };
 enum class ClusterKind : uint8_t { fixed, strict_dns };
 enum class DnsFamily : uint8_t { automatic, v4_only, v6_only, v4_preferred, all };
+// So many retries at once, as a part of what is under way.
+struct RetryBudgetSpec {
+  double percent = 20;
+  uint32_t retries_min = 3;
+};
 // One priority of config.cluster.v3.CircuitBreakers
 struct ThresholdsSpec {
   uint32_t connections_max = 1024;
@@ -266,6 +376,7 @@ struct ThresholdsSpec {
   uint32_t requests_max = 1024;
   uint32_t retries_max = 3;
   bool track_remaining = false;
+  std::optional<RetryBudgetSpec> retry_budget = std::nullopt;  // in place of retries_max
 };
 struct ClusterSpec {
   std::string name;

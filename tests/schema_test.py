@@ -44,6 +44,7 @@ UPSTREAM = {
     "matcher_regex.proto": ["envoy.type.matcher.v3.regex"],
     "matcher_string.proto": ["envoy.type.matcher.v3.string"],
     "range.proto": ["envoy.type.v3.range"],
+    "previous_hosts.proto": ["envoy.extensions.retry.host.previous_hosts.v3.previous_hosts"],
     "raw_buffer.proto": ["envoy.extensions.transport_sockets.raw_buffer.v3.raw_buffer"],
     "route.proto": ["envoy.config.route.v3.route", "envoy.config.route.v3.route_components"],
     "router.proto": ["envoy.extensions.filters.http.router.v3.router"],
@@ -52,6 +53,7 @@ UPSTREAM = {
     "tcp_proxy.proto": ["envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy"],
     "tls.proto": ["envoy.extensions.transport_sockets.tls.v3.tls"],
     "tls_common.proto": ["envoy.extensions.transport_sockets.tls.v3.common"],
+    "types.proto": ["envoy.type.v3.http", "envoy.type.v3.percent", "envoy.type.v3.range"],
 }
 
 

@@ -84,6 +84,7 @@ namespace ringside {
   N(internal_upstream_rq_codes, response_codes, when_used, "internal.upstream_rq")                         \
   N(internal_upstream_rq_time, histogram, when_used, "internal.upstream_rq_time")                          \
   N(canary_upstream_rq_codes, response_codes, when_used, "canary.upstream_rq")                             \
+  N(retry_upstream_rq_codes, response_codes, when_used, "retry.upstream_rq")                               \
   N(canary_upstream_rq_time, histogram, when_used, "canary.upstream_rq_time")                              \
   C(upstream_cx_destroy_with_active_rq) C(upstream_cx_destroy_local_with_active_rq)                        \
   C(upstream_cx_destroy_remote_with_active_rq) C(upstream_cx_connect_fail) C(upstream_cx_connect_timeout)  \

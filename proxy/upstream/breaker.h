@@ -1,6 +1,7 @@
 #pragma once
 // The limits of a cluster (config.cluster.v3.CircuitBreakers), counted over all workers without a shared cell: each worker
 // writes its own count and reads the others' only when its own share is used up.
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -41,12 +42,22 @@ class Breaker {
   Breaker(std::shared_ptr<BreakerCells> cells, uint32_t worker, const ThresholdsSpec& thresholds)
       : cells_(std::move(cells)),
         worker_(worker),
+        retry_budget_(thresholds.retry_budget),
         max_{thresholds.connections_max, thresholds.pending_max, thresholds.requests_max, thresholds.retries_max} {}
 
   // False when the limit is reached. Two workers may pass it together by one each.
   bool try_take(Resource resource) {
     if (full(resource)) return false;
     take(resource);
+    return true;
+  }
+  // Of Resource::retries, whose limit may be a part of what is under way.
+  bool try_take_retry() {
+    if (!retry_budget_) return try_take(Resource::retries);
+    const uint64_t active = cells_->total(Resource::requests) + cells_->total(Resource::pending);
+    const auto part = static_cast<uint64_t>(retry_budget_->percent * static_cast<double>(active) / 100.0);
+    if (cells_->total(Resource::retries) >= std::max<uint64_t>(part, retry_budget_->retries_min)) return false;
+    take(Resource::retries);
     return true;
   }
   // Regardless of the limit.
@@ -66,6 +77,7 @@ class Breaker {
   }
   std::shared_ptr<BreakerCells> cells_;
   uint32_t worker_;
+  std::optional<RetryBudgetSpec> retry_budget_;
   std::array<uint32_t, static_cast<size_t>(Resource::count_)> max_;
 };
 

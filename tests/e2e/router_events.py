@@ -34,9 +34,9 @@ def send(*arguments, **options):
 
 
 def shown_answer(answer):
+    answer = re.sub(rb"date: [^\r]*", b"date: *", answer)
+    answer = re.sub(rb"service-time: \d+", b"service-time: *", answer)
     head, _, body = answer.partition(b"\r\n\r\n")
-    head = re.sub(rb"date: [^\r]*", b"date: *", head)
-    head = re.sub(rb"service-time: \d+", b"service-time: *", head)
     start_line, *fields = head.decode("latin-1").split("\r\n")
     return [start_line, *sorted(fields), body.decode("latin-1")]
 
@@ -63,7 +63,8 @@ class Script:
             with self.lock:
                 step = steps[min(len(self.attempts), len(steps) - 1)]
                 # What is left of a timeout when the next attempt begins depends on the moment.
-                fields = [re.sub(r"(rq-timeout-ms: )\d+", r"\1*", field) if self.attempts else field for field in fields]
+                late = self.attempts or "/connect/" in lines[0]
+                fields = [re.sub(r"(rq-timeout-ms: )\d+", r"\1*", field) if late else field for field in fields]
                 self.attempts.append([lines[0].split(" ")[1], f"{len(body)} bytes", *fields])
             if not self.play(connection, step):
                 return
@@ -120,6 +121,7 @@ def masked(line, ports):
     assert len(values) == len(NAMES), line
     for name, port in ports.items():
         values = {key: value.replace(f":{port}", f":<{name}>") for key, value in values.items()}
+    values["response_flags"] = ",".join(sorted(values["response_flags"].split(",")))  # Envoy: in the order of what happened
     if len(values["bytes_sent"]) > 6:
         values["bytes_sent"] = "<many>"
     return {name: value for name, value in values.items() if value != "-"}

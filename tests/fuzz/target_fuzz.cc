@@ -123,7 +123,7 @@ void run(std::string_view input) {
   const RouteMatch match = table->match(head.authority, head.path);
   if (match.route != nullptr) match.route->rewrite_target(head, Route::OriginalPath::keep);
   if (head.path != "*") RS_CHECK(head.path.starts_with('/'));
-  policy.on_upstream_request(head, policy.take_timeout(head, seconds(1)));
+  policy.on_upstream_request(head, policy.take_wishes(head).timeout.value_or(seconds(1)));
   check_log(head);
 }
 

@@ -361,32 +361,33 @@ TEST(ForwardingHeadersTest, UserAgentAndVia) {
   EXPECT_EQ(anonymous.value("via"), "v1 x");
 }
 
-TEST(ForwardingHeadersTest, Timeouts) {
-  const auto timeout = [](Fields fields, Duration route) {
+TEST(ForwardingHeadersTest, WishesOfTheClient) {
+  const auto wished = [](Fields fields, bool respect = false) {
     Message message(std::move(fields));
-    const ForwardingPolicy policy({}, node(), ip("192.0.2.2"));
-    const Duration taken = policy.take_timeout(message.head, route);
+    HttpManagerSpec spec;
+    spec.respect_expected_timeout = respect;
+    const ForwardingPolicy policy(spec, node(), ip("192.0.2.2"));
+    const RouterWishes wishes = policy.take_wishes(message.head);
     for (const char* name : {"x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms"})
       EXPECT_EQ(message.count(name), 0u);
-    policy.on_upstream_request(message.head, taken);
-    EXPECT_EQ(message.value("x-envoy-expected-rq-timeout-ms"),
-              taken > Duration::zero() ? std::to_string(taken / milliseconds(1)) : "(none)");
-    return taken;
+    return wishes;
   };
-  EXPECT_EQ(timeout({}, seconds(15)), seconds(15));
-  EXPECT_EQ(timeout({}, Duration::zero()), Duration::zero());
-  EXPECT_EQ(timeout({{"x-envoy-upstream-rq-timeout-ms", "777"}}, seconds(15)), milliseconds(777));
-  EXPECT_EQ(timeout({{"x-envoy-upstream-rq-timeout-ms", "0"}}, seconds(15)), Duration::zero());
-  EXPECT_EQ(timeout({{"x-envoy-upstream-rq-per-try-timeout-ms", "5"}}, seconds(15)), milliseconds(5));
-  EXPECT_EQ(timeout({{"x-envoy-upstream-rq-per-try-timeout-ms", "5"}}, Duration::zero()), milliseconds(5));
-  EXPECT_EQ(timeout({{"x-envoy-upstream-rq-per-try-timeout-ms", "20000"}}, seconds(15)), seconds(15));
-  for (const char* bad : {"", "-1", "1.5", "1s", " 1", "99999999999999999999", "4294967296"})
-    EXPECT_EQ(timeout({{"x-envoy-upstream-rq-timeout-ms", bad}}, seconds(15)), seconds(15)) << bad;
-  EXPECT_EQ(timeout({{"x-envoy-upstream-rq-timeout-ms", "4294967295"}}, seconds(15)), milliseconds(4294967295));
+  const auto timeout = [&](const char* text) { return wished({{"x-envoy-upstream-rq-timeout-ms", text}}).timeout; };
+  EXPECT_FALSE(wished({}).any);
+  EXPECT_EQ(timeout("777"), milliseconds(777));
+  EXPECT_EQ(timeout("0"), Duration::zero());
+  EXPECT_EQ(timeout("4294967295"), milliseconds(4294967295));
+  for (const char* bad : {"", "-1", "1.5", "1s", " 1", "99999999999999999999", "4294967296"}) EXPECT_FALSE(timeout(bad)) << bad;
+  EXPECT_EQ(wished({{"x-envoy-upstream-rq-per-try-timeout-ms", "5"}}).per_try_timeout, milliseconds(5));
+  EXPECT_EQ(wished({{"x-envoy-upstream-stream-duration-ms", "5"}}).stream_duration, milliseconds(5));
+  EXPECT_TRUE(wished({{"x-envoy-upstream-rq-timeout-alt-response", "1"}}).alternative_timeout_status);
+  const Fields told = {{"x-envoy-expected-rq-timeout-ms", "5"}, {"x-envoy-upstream-rq-timeout-ms", "7"}};
+  EXPECT_EQ(wished(told).timeout, milliseconds(7));
+  EXPECT_EQ(wished(told, true).timeout, milliseconds(5));
 
   Message consumed(claims);
   const ForwardingPolicy policy({}, node(), ip("192.0.2.2"));
-  policy.take_timeout(consumed.head, seconds(1));
+  policy.take_wishes(consumed.head);
   EXPECT_EQ(consumed.value("x-envoy-retry-on"), "(none)");
   EXPECT_EQ(consumed.value("x-envoy-hedge-on-per-try-timeout"), "(none)");
   EXPECT_EQ(consumed.value("x-envoy-peer-metadata"), "kept");

@@ -45,6 +45,8 @@ struct Plan {
   bool junk_after = false;  // bytes that nobody asked for, after the answer
   Duration think{};
   Death death = Death::none;
+  int failures = 0;          // so many attempts fail, each in its own way
+  int attempts_max = 1;      // of the proxy's
   size_t death_at = 0;  // byte of the body
   bool death_by_reset = false;
 

@@ -45,6 +45,7 @@ class Origin::Connection final : public Peer, private MessageUser {
   void on_message_body(std::string_view bytes) override;
   void on_message_end() override;
   void answer();
+  void fail_attempt();
   void send_body();
   void send_piece(std::string_view piece);
   void end_answer();
@@ -57,6 +58,8 @@ class Origin::Connection final : public Peer, private MessageUser {
   size_t body_at_ = 0;
   bool request_whole_ = true;
   bool answering_ = false;
+  bool failing_ = false;
+  bool early_ = false;
   bool dead_ = false;
   uint64_t exchanges_ = 0;
 };
@@ -73,7 +76,7 @@ void Origin::Connection::on_message_head(const HttpHead& head) {
     return reset();
   }
   ++exchanges_;
-  EXPECT_EQ(++plan_->seen_at_origin, 1) << "request " << id << " came twice";
+  EXPECT_LE(++plan_->seen_at_origin, plan_->attempts_max) << "request " << id << " came once too often";
   EXPECT_FALSE(plan_->malformed);
   EXPECT_EQ(head.method(), plan_->method);
   EXPECT_EQ(head.fields.count("x-request-id"), 1U);
@@ -81,7 +84,9 @@ void Origin::Connection::on_message_head(const HttpHead& head) {
   request_whole_ = false;
   body_at_ = 0;
   answering_ = true;
-  if (plan_->early) later(plan_->think, [this] { answer(); });
+  failing_ = plan_->seen_at_origin <= plan_->failures;
+  early_ = failing_ ? network().random().chance(400'000) : plan_->early;
+  if (early_) later(plan_->think, [this] { answer(); });
 }
 
 void Origin::Connection::on_message_body(std::string_view bytes) {
@@ -95,11 +100,12 @@ void Origin::Connection::on_message_end() {
   EXPECT_EQ(request_bytes_, plan_->request_body_bytes) << "body of request " << plan_->id;
   plan_->request_whole_at_origin = true;
   request_whole_ = true;
-  if (!plan_->early) later(plan_->think, [this] { answer(); });
+  if (!early_) later(plan_->think, [this] { answer(); });
 }
 
 void Origin::Connection::answer() {
   if (dead_ || plan_ == nullptr || plan_->silent) return;
+  if (failing_) return fail_attempt();
   const Plan& plan = *plan_;
   if (plan.death == Death::before_head) return die();
   if (plan.garbage) {
@@ -121,6 +127,24 @@ void Origin::Connection::answer() {
   send(head);
   if (!plan.has_answer_body()) return end_answer();
   send_body();
+}
+
+// No answer that the client is meant to see.
+void Origin::Connection::fail_attempt() {
+  Random& random = network().random();
+  const uint64_t kind = random.below(4);
+  if (kind == 0) {
+    dead_ = true;
+    return reset();
+  }
+  if (kind == 1) return finish();
+  const std::string text = "HTTP/1.1 503 Not yet\r\ncontent-length: 5\r\n\r\nlater";
+  answering_ = false;
+  if (plan_->method == "HEAD") return send(std::string_view(text).substr(0, text.size() - 5));
+  if (kind == 2) return send(text);
+  send(std::string_view(text).substr(0, text.size() - 3));
+  dead_ = true;
+  reset();
 }
 
 void Origin::Connection::send_body() {

@@ -51,6 +51,7 @@ void ProxyWorld::expect_quiet() {
   for (const auto& cluster : snapshot->clusters) {
     EXPECT_EQ(cluster->breaker->total(Resource::requests), 0U);
     EXPECT_EQ(cluster->breaker->total(Resource::pending), 0U);
+    EXPECT_EQ(cluster->breaker->total(Resource::retries), 0U);
   }
 }
 
