@@ -18,6 +18,7 @@ struct ResolvedEndpoint {
   Address address = {};       // with its port
   std::string hostname = {};  // endpoint.hostname if set, else the DNS name
   uint32_t weight = 1;
+  EndpointHealthSpec health = {};
   bool operator==(const ResolvedEndpoint&) const = default;
 };
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "control/translate_common.h"
+#include "control/translate_health.h"
 #include "control/translate_tls.h"
 #include "http_protocol_options.pb.h"
 
@@ -54,10 +55,7 @@ void translate_endpoint(TranslateContext& context, ClusterKind kind, const endpo
   using endpoint_api::LbEndpoint;
   EndpointSpec spec;
   if (!entry.has_endpoint()) return context.missing(entry, LbEndpoint::kEndpointFieldNumber);
-  if (entry.health_status() != core_api::UNKNOWN && entry.health_status() != core_api::HEALTHY) {
-    context.unsupported(entry, LbEndpoint::kHealthStatusFieldNumber, core_api::HealthStatus_Name(entry.health_status()),
-                        "supported: UNKNOWN, HEALTHY");
-  }
+  translate_endpoint_health(context, entry, spec.health);
   context.number(entry, LbEndpoint::kLoadBalancingWeightFieldNumber, spec.weight, {.min = 1});
   spec.hostname = entry.endpoint().hostname();
   translate_endpoint_address(context, kind, entry.endpoint(), spec);
@@ -186,6 +184,7 @@ ClusterSpec translate_cluster(TranslateContext& context, const Cluster& cluster)
   translate_protocol(context, cluster, spec);
   if (cluster.has_transport_socket()) translate_upstream_socket(context, cluster.transport_socket(), spec);
   translate_thresholds(context, cluster, spec);
+  translate_health(context, cluster, spec);
   translate_load_assignment(context, cluster, spec);
   return spec;
 }

@@ -88,7 +88,6 @@ void Exchange::start_upstream() {
   endpoint_ = cluster_->pick();
   if (endpoint_ == nullptr) {
     StatBlock<ClusterStat>& stats = cluster_->stats();
-    stats.inc(ClusterStat::lb_healthy_panic);
     stats.inc(ClusterStat::upstream_cx_none_healthy);
     flags_.set(ResponseFlag::no_healthy_upstream);
     return reply({.status = 503, .body = "no healthy upstream", .details = "no_healthy_upstream"});

@@ -93,6 +93,9 @@ void Fleet::post_to_all(Action action) {
 void Fleet::publish_hosts(uint32_t cluster, std::shared_ptr<const HostSet> hosts) {
   post_to_all([cluster, hosts](Shard& shard) { shard.adopt_hosts(cluster, *hosts); });
 }
+void Fleet::publish_health(uint32_t cluster) {
+  post_to_all([cluster](Shard& shard) { shard.adopt_health(cluster); });
+}
 void Fleet::stop_accepting() {
   post_to_all([](Shard& shard) { shard.stop_accepting(); });
 }

@@ -33,6 +33,8 @@ class Fleet {
   // Binds every listener, starts the workers and waits until all accept. An error's text is for the operator.
   std::expected<void, std::string> start(std::shared_ptr<const Snapshot> snapshot);
   void publish_hosts(uint32_t cluster, std::shared_ptr<const HostSet> hosts);
+  // Flags of hosts of this cluster changed.
+  void publish_health(uint32_t cluster);
   // Listening sockets close; connections live on.
   void stop_accepting();
   // Keep-alive connections end with their next answer.

@@ -53,6 +53,12 @@ void Shard::adopt(std::shared_ptr<const Snapshot> snapshot, std::vector<int> lis
 
 void Shard::adopt_hosts(uint32_t cluster, const HostSet& hosts) { clusters_[cluster]->adopt(hosts); }
 
+void Shard::adopt_health(uint32_t cluster) {
+  const std::vector<const Host*> failed = clusters_[cluster]->adopt_health();
+  if (failed.empty() || !clusters_[cluster]->spec().close_on_health_failure) return;
+  for (const std::unique_ptr<LiveListener>& listener : listeners_) listener->close_sessions_with(failed);
+}
+
 LogFile& Shard::log_file(const std::string& path) {
   std::unique_ptr<LogFile>& file = log_files_[path];
   if (file == nullptr)

@@ -29,6 +29,8 @@ class Shard {
   // Takes the snapshot and, one for each of its listeners, the listening sockets (-1: none).
   void adopt(std::shared_ptr<const Snapshot> snapshot, std::vector<int> listening_fds);
   void adopt_hosts(uint32_t cluster, const HostSet& hosts);
+  // The health of some of its hosts has changed.
+  void adopt_health(uint32_t cluster);
   // Accepts no more.
   void stop_accepting();
   // Keep-alive connections end with their next answer.

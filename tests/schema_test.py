@@ -33,6 +33,7 @@ UPSTREAM = {
         "envoy.config.core.v3.protocol", "envoy.config.core.v3.substitution_format_string"],
     "endpoint.proto": ["envoy.config.endpoint.v3.endpoint", "envoy.config.endpoint.v3.endpoint_components"],
     "file_access_log.proto": ["envoy.extensions.access_loggers.file.v3.file"],
+    "health_check.proto": ["envoy.config.core.v3.health_check", "envoy.config.core.v3.base"],
     "http_connection_manager.proto": [
         "envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager"],
     "http_protocol_options.proto": ["envoy.extensions.upstreams.http.v3.http_protocol_options"],
@@ -46,6 +47,7 @@ UPSTREAM = {
     "tcp_proxy.proto": ["envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy"],
     "tls.proto": ["envoy.extensions.transport_sockets.tls.v3.tls"],
     "tls_common.proto": ["envoy.extensions.transport_sockets.tls.v3.common"],
+    "types.proto": ["envoy.type.v3.http", "envoy.type.v3.percent", "envoy.type.v3.range"],
 }
 
 

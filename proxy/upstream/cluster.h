@@ -15,6 +15,7 @@
 #include "proxy/upstream/breaker.h"
 #include "proxy/upstream/connection_pool.h"
 #include "proxy/upstream/host.h"
+#include "proxy/upstream/host_choice.h"
 #include "tls/tls_transport.h"
 
 namespace ringside {
@@ -28,12 +29,16 @@ struct CodecPools {
 class Endpoint {
  public:
   Endpoint(Cluster& cluster, std::shared_ptr<Host> host, uint32_t worker)
-      : host_(std::move(host)), cells_(host_->cells(worker)), pool_(cluster, *this) {}
+      : failed(host->health().has(HealthFlag::failed_active_hc)),
+        host_(std::move(host)),
+        cells_(host_->cells(worker)),
+        pool_(cluster, *this) {}
   const Host& host() const { return *host_; }
   const std::shared_ptr<Host>& shared_host() const { return host_; }
   HostCells& cells() { return cells_; }
   ConnectionPool& pool() { return pool_; }
   int64_t round_robin_credit = 0;
+  bool failed = false;  // its checks, when we last looked
 
  private:
   std::shared_ptr<Host> host_;
@@ -49,7 +54,9 @@ class Cluster {
 
   // Endpoints that stay keep their connections; those that go drain.
   void adopt(const HostSet& hosts);
-  // Weighted round robin; null when there is no endpoint.
+  // The health of some host has changed. Connections to those that fail their checks from now on drain; returns these.
+  std::vector<const Host*> adopt_health();
+  // Weighted round robin among those that are well, see HostChoice; null when there is none.
   Endpoint* pick();
   // Closes idle connections, the busy ones close when they are done.
   void drain();
@@ -62,7 +69,8 @@ class Cluster {
   Breaker& breaker() { return breaker_; }
   StatBlock<ClusterStat>& stats() { return stats_; }
   // For a connected socket: plain, or a TlsTransport whose `user` hears of its handshake where the cluster has TLS.
-  std::unique_ptr<Transport> make_transport(int fd, const Host& host, TlsUser& user);
+  // `alpn` replaces the cluster's where it is not empty.
+  std::unique_ptr<Transport> make_transport(int fd, const Host& host, TlsUser& user, const std::vector<std::string>& alpn = {});
   const H1Limits& h1_limits() const { return h1_limits_; }
   const H2Limits& h2_limits() const { return h2_limits_; }
   H1ScratchPool& h1_scratch() { return codec_pools_.h1; }
@@ -71,6 +79,7 @@ class Cluster {
 
  private:
   void sweep();
+  void rebuild_choice();
 
   Worker& worker_;
   std::shared_ptr<const ClusterSpec> spec_;
@@ -84,8 +93,7 @@ class Cluster {
   H2StatCells h2_stats_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
   std::vector<std::unique_ptr<Endpoint>> leaving_;  // until their last connection is gone
-  size_t next_ = 0;
-  bool weighted_ = false;
+  HostChoice choice_;
 };
 
 }  // namespace ringside
