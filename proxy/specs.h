@@ -192,7 +192,7 @@ struct TextMatchSpec {
 
 // What an endpoint has of its own about its health.
 struct EndpointHealthSpec {
-  HealthFlags flags;           // health_status
+  HealthFlags flags = {};      // health_status
   Address check_address = {};  // health_check_config; empty: the endpoint's own
   uint16_t check_port = 0;     // 0: the address' own
   std::string check_hostname = {};
@@ -205,7 +205,7 @@ struct EndpointSpec {
   uint16_t port = 0;
   std::string hostname;  // endpoint.hostname
   uint32_t weight = 1;
-  EndpointHealthSpec health;
+  EndpointHealthSpec health = {};
 };
 enum class ClusterKind : uint8_t { fixed, strict_dns };
 enum class DnsFamily : uint8_t { automatic, v4_only, v6_only, v4_preferred, all };

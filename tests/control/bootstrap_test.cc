@@ -474,7 +474,7 @@ TEST(Bootstrap, AccessLogFormatsAreAskedFor) {
 
 TEST(Bootstrap, UnknownFieldsMayBeAllowed) {
   LoadOptions options = texts(
-      {"nodde: {}\nstatic_resources: { clusters: [ { name: a, health_checks: [ {} ], transport_socket_matches: [ {} ] } ] }"});
+      {"nodde: {}\nstatic_resources: { clusters: [ { name: a, lb_subset_config: {}, transport_socket_matches: [ {} ] } ] }"});
   EXPECT_EQ(load_bootstrap(options).errors.size(), 3u);
   options.allow_unknown_static_fields = true;
   const LoadOutcome outcome = load_bootstrap(options);
