@@ -42,6 +42,7 @@ void HostCheck::start() {
 }
 
 void HostCheck::on_interval() {
+  if (probe_ != nullptr && !probe_->usable()) std::exchange(probe_, nullptr)->drop();
   if (probe_ == nullptr) probe_ = Probe::make(context_, *host_, *this);
   context_.stats.inc(HealthCheckStat::attempt);
   worker_.arm(timeout_timer_, context_.spec.timeout);

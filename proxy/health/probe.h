@@ -49,6 +49,8 @@ class Probe : public Retired, protected TransportUser, private DialerUser, priva
   static Probe* make(ProbeContext& context, const Host& host, ProbeUser& user);
   ~Probe() override;
 
+  // check() may be called. It is not when the peer has left and we have not told yet.
+  bool usable() const { return !closing_ && (!ready_ || reusable()); }
   // Begins a check: on_result follows, unless give_up() or drop() come first. Connects when it has to.
   void check();
   // The check under way has had its time. on_probe_gone() may follow from inside.
