@@ -47,6 +47,7 @@ Server::Server(const Options& options, Specs specs, Worker& worker, StatsRegistr
       cluster_stats_(registry.control_cells().block(registry.group<ClusterManagerStat>({.prefix = "cluster_manager."}))),
       server_stats_(registry.control_cells().block(registry.group<ServerStat>({.prefix = "server."}))),
       fleet_(fleet_options(), registry),
+      health_(worker, registry, *this),
       control_(worker, registry, *this, *this, *this, specs_) {}
 
 Server::~Server() = default;
@@ -71,14 +72,22 @@ std::expected<void, std::string> Server::run() {
   if (auto opened = try_access_logs(); !opened) return opened;
   for (uint32_t cluster = 0; cluster < snapshot_->clusters.size(); ++cluster) {
     hosts_.push_back(snapshot_->clusters[cluster]->hosts);
-    count_members(cluster, hosts_.back()->hosts.size());
+    count_members(cluster);
+    registry_.control_cells().block(snapshot_->clusters[cluster]->stats).inc(ClusterStat::membership_change);
   }
   cluster_stats_.inc(ClusterManagerStat::cluster_added, snapshot_->clusters.size());
   cluster_stats_.set(ClusterManagerStat::active_clusters, static_cast<int64_t>(snapshot_->clusters.size()));
   server_stats_.set(ServerStat::concurrency, options_.concurrency);
   if (auto started = control_.start(); !started) return started;
+  health_.start(*snapshot_);
+  for (uint32_t cluster = 0; cluster < hosts_.size(); ++cluster) {
+    health_.adopt(cluster, *hosts_[cluster]);
+    count_members(cluster);
+  }
   control_.start_dns();
   control_.run();
+  health_.stop();
+  while (!health_.quiet()) worker_.turn(milliseconds(10));
   fleet_.stop();
   if (!failure_.empty()) return std::unexpected(failure_);
   return {};
@@ -97,10 +106,14 @@ std::expected<void, std::string> Server::try_access_logs() const {
   return {};
 }
 
-// Clusters are warm: now the listeners may open.
 void Server::on_first_resolution() {
-  if (shutting_down_) return;
-  start_fleet();
+  resolved_ = true;
+  start_when_warm();
+}
+
+// As soon as every name was resolved and every host was checked once, the listeners may open.
+void Server::start_when_warm() {
+  if (resolved_ && !live_ && !shutting_down_ && failure_.empty() && health_.warm()) start_fleet();
 }
 
 void Server::start_fleet() {
@@ -136,27 +149,69 @@ void Server::publish_endpoints(uint32_t cluster, const std::string& name, std::v
     const auto& present = hosts_[cluster]->hosts;
     const auto same = std::find_if(present.begin(), present.end(), [&](const std::shared_ptr<Host>& host) {
       return host->address() == endpoint.address && host->hostname() == endpoint.hostname && host->weight() == endpoint.weight &&
-             host->socket() == endpoint.socket;
+             host->socket() == endpoint.socket &&
+             host->health_spec() == endpoint.health;
     });
     next->hosts.push_back(same != present.end() ? *same
                                                 : std::make_shared<Host>(endpoint.address, endpoint.hostname, endpoint.weight,
-                                                                         options_.concurrency, endpoint.socket));
+                                                                         options_.concurrency, endpoint.socket, endpoint.health));
   }
-  hosts_[cluster] = next;
-  count_members(cluster, next->hosts.size());
-  if (live_) fleet_.publish_hosts(cluster, next);
+  keep_healthy(cluster, *next);
+  registry_.control_cells().block(snapshot_->clusters[cluster]->stats).inc(ClusterStat::membership_change);
+  replace_hosts(cluster, std::move(next));
 }
 
 void Server::publish_tls(TlsContextPtr first, TlsContextPtr now) {
   tls_now_[first] = now;
+  health_.adopt_tls(first, now);
   if (live_) fleet_.publish_tls(std::move(first), std::move(now));
 }
 
-void Server::count_members(uint32_t cluster, size_t members) {
+// Its checks are better evidence of a host than a name is: one that passes them stays until it does not.
+void Server::keep_healthy(uint32_t cluster, HostSet& next) const {
+  const ClusterSpec& spec = *snapshot_->clusters[cluster]->spec;
+  if (spec.health_check == nullptr || spec.ignore_health_on_removal) return;
+  const auto mark = [](Host& host, bool leaving) {
+    HealthFlags flags = host.health();
+    flags.put(HealthFlag::pending_dynamic_removal, leaving);
+    host.set_health(flags);
+  };
+  for (const std::shared_ptr<Host>& host : next.hosts) mark(*host, false);
+  for (const std::shared_ptr<Host>& host : hosts_[cluster]->hosts) {
+    if (std::find(next.hosts.begin(), next.hosts.end(), host) != next.hosts.end()) continue;
+    if (host->health_spec().check_disabled || host->health().health() == Health::unhealthy) continue;
+    mark(*host, true);
+    next.hosts.push_back(host);
+  }
+}
+
+void Server::replace_hosts(uint32_t cluster, std::shared_ptr<HostSet> hosts) {
+  health_.adopt(cluster, *hosts);
+  hosts_[cluster] = std::move(hosts);
+  count_members(cluster);
+  if (live_) fleet_.publish_hosts(cluster, hosts_[cluster]);
+}
+
+void Server::on_health_changed(uint32_t cluster) {
+  auto rest = std::make_shared<HostSet>(*hosts_[cluster]);
+  const auto is_leaving = [](const std::shared_ptr<Host>& host) {
+    return host->health().has(HealthFlag::pending_dynamic_removal) && host->health().has(HealthFlag::failed_active_hc);
+  };
+  if (std::erase_if(rest->hosts, is_leaving) > 0) {
+    registry_.control_cells().block(snapshot_->clusters[cluster]->stats).inc(ClusterStat::membership_change);
+    return replace_hosts(cluster, std::move(rest));
+  }
+  count_members(cluster);
+  if (live_) fleet_.publish_health(cluster);
+}
+
+void Server::count_members(uint32_t cluster) {
   StatBlock<ClusterStat> stats = registry_.control_cells().block(snapshot_->clusters[cluster]->stats);
-  stats.set(ClusterStat::membership_total, static_cast<int64_t>(members));
-  stats.set(ClusterStat::membership_healthy, static_cast<int64_t>(members));
-  stats.inc(ClusterStat::membership_change);
+  const HealthCounts counts = hosts_[cluster]->counts();
+  stats.set(ClusterStat::membership_total, static_cast<int64_t>(counts.total));
+  stats.set(ClusterStat::membership_healthy, static_cast<int64_t>(counts.healthy));
+  stats.set(ClusterStat::membership_degraded, static_cast<int64_t>(counts.degraded));
+  stats.set(ClusterStat::membership_excluded, static_cast<int64_t>(counts.excluded));
 }
 
 // --- what the admin pages show -----------------------------------------------------------------------------------------
@@ -178,6 +233,7 @@ std::vector<ClusterStatus> Server::clusters() const {
       status.hosts.push_back({.address = host->address(),
                               .hostname = host->hostname(),
                               .weight = host->weight(),
+                              .health = host->health(),
                               .cx_active = host->total(HostStat::cx_active),
                               .cx_connect_fail = host->total(HostStat::cx_connect_fail),
                               .cx_total = host->total(HostStat::cx_total),
@@ -204,6 +260,7 @@ std::vector<ListenerStatus> Server::listeners() const {
 std::vector<std::string> Server::unready_targets() const {
   if (live_) return {};
   std::vector<std::string> targets = control_.unresolved_clusters();
+  for (std::string& name : health_.unready()) targets.push_back(std::move(name));
   return targets;
 }
 

@@ -14,11 +14,12 @@
 #include "core/stats.h"
 #include "core/worker.h"
 #include "proxy/fleet.h"
+#include "proxy/health/health_checks.h"
 #include "proxy/specs.h"
 
 namespace ringside {
 
-class Server final : private AdminPort, private EndpointsPort, private TlsPort {
+class Server final : private AdminPort, private EndpointsPort, private TlsPort, private HealthPort {
  public:
   // `worker` is the control thread's own, and index `options.concurrency`.
   Server(const Options& options, Specs specs, Worker& worker, StatsRegistry& registry, RingKind ring, Instant started);
@@ -46,12 +47,18 @@ class Server final : private AdminPort, private EndpointsPort, private TlsPort {
   void on_first_resolution() override;
   // TlsPort
   void publish_tls(TlsContextPtr first, TlsContextPtr now) override;
+  // HealthPort
+  void on_health_changed(uint32_t cluster) override;
+  void on_health_warm() override { start_when_warm(); }
 
   std::expected<void, std::string> try_access_logs() const;
+  void start_when_warm();
   void start_fleet();
+  void replace_hosts(uint32_t cluster, std::shared_ptr<HostSet> hosts);
+  void keep_healthy(uint32_t cluster, HostSet& next) const;
   void on_drained_timer();
   void finish();
-  void count_members(uint32_t cluster, size_t members);
+  void count_members(uint32_t cluster);
   FleetOptions fleet_options() const;
 
   const Options& options_;
@@ -67,8 +74,10 @@ class Server final : private AdminPort, private EndpointsPort, private TlsPort {
   StatBlock<ClusterManagerStat> cluster_stats_;
   StatBlock<ServerStat> server_stats_;
   Fleet fleet_;
+  HealthChecks health_;
   Control control_;
   std::string failure_;
+  bool resolved_ = false;
   bool live_ = false;
   bool healthy_ = true;
   bool draining_ = false;

@@ -23,6 +23,14 @@ void append_thresholds(std::string& out, const std::string& cluster, std::string
     out += fmt::format("{}::{}_priority::{}::{}\n", cluster, priority, name, value);
 }
 
+// "/failed_active_hc/active_hc_timeout"
+std::string flags_text(HealthFlags flags) {
+  std::string text;
+  for (size_t at = 0; at < health_flag_names.size(); ++at)
+    if (flags.has(static_cast<HealthFlag>(at))) (text += '/') += health_flag_names[at];
+  return text.empty() ? "healthy" : text;
+}
+
 void append_host(std::string& out, const std::string& cluster, const HostStatus& host) {
   const std::string start = fmt::format("{}::{}::", cluster, host.address.text());
   const std::pair<std::string_view, uint64_t> numbers[] = {
@@ -33,8 +41,8 @@ void append_host(std::string& out, const std::string& cluster, const HostStatus&
       {"rq_total", host.rq_total}};
   for (const auto& [name, value] : numbers) out += fmt::format("{}{}::{}\n", start, name, value);
   out += fmt::format("{}hostname::{}\n", start, host.hostname);
-  // Active health checks, localities and outlier detection come with a later version: their values of a host without them.
-  out += fmt::format("{0}health_flags::healthy\n{0}weight::{1}\n", start, host.weight);
+  // Localities and outlier detection come with a later version: their values of a host without them.
+  out += fmt::format("{0}health_flags::{1}\n{0}weight::{2}\n", start, flags_text(host.health), host.weight);
   out += fmt::format("{0}region::\n{0}zone::\n{0}sub_zone::\n{0}canary::false\n{0}priority::0\n", start);
   out += fmt::format("{0}success_rate::-1\n{0}local_origin_success_rate::-1\n", start);
 }
@@ -71,6 +79,24 @@ void write_stat(JsonWriter& json, std::string_view name, uint64_t value, std::st
   json.end_object();
 }
 
+void write_health(JsonWriter& json, HealthFlags flags) {
+  constexpr std::pair<HealthFlag, std::string_view> shown[] = {
+      {HealthFlag::failed_active_hc, "failed_active_health_check"},
+      {HealthFlag::degraded_active_hc, "failed_active_degraded_check"},
+      {HealthFlag::pending_dynamic_removal, "pending_dynamic_removal"},
+      {HealthFlag::pending_active_hc, "pending_active_hc"},
+      {HealthFlag::active_hc_timeout, "active_hc_timeout"}};
+  json.begin_object();
+  for (const auto& [flag, name] : shown)
+    if (flags.has(flag)) json.key(name).boolean(true);
+  std::string_view configured = "HEALTHY";
+  if (flags.has(HealthFlag::degraded_eds_health)) configured = "DEGRADED";
+  if (flags.has(HealthFlag::eds_status_draining)) configured = "DRAINING";
+  if (flags.has(HealthFlag::failed_eds_health)) configured = "UNHEALTHY";
+  json.key("eds_health_status").text(configured);
+  json.end_object();
+}
+
 void write_host(JsonWriter& json, const HostStatus& host) {
   json.begin_object();
   json.key("address");
@@ -86,7 +112,8 @@ void write_host(JsonWriter& json, const HostStatus& host) {
   write_stat(json, "rq_active", host.rq_active, "GAUGE");
   write_stat(json, "rq_pending_active", 0, "GAUGE");
   json.end_array();
-  json.key("health_status").begin_object().key("eds_health_status").text("HEALTHY").end_object();
+  json.key("health_status");
+  write_health(json, host.health);
   json.key("weight").number(host.weight);
   if (!host.hostname.empty()) json.key("hostname").text(host.hostname);
   json.key("locality").begin_object().end_object();

@@ -9,6 +9,7 @@
 #include "control/options.h"
 #include "core/address.h"
 #include "core/time.h"
+#include "proxy/health_flags.h"
 #include "proxy/specs.h"
 
 namespace ringside {
@@ -20,6 +21,7 @@ struct HostStatus {
   Address address = {};
   std::string hostname = {};
   uint32_t weight = 1;
+  HealthFlags health = {};
   uint64_t cx_active = 0, cx_connect_fail = 0, cx_total = 0;
   uint64_t rq_active = 0, rq_error = 0, rq_success = 0, rq_timeout = 0, rq_total = 0;
 };

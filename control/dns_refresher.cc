@@ -134,7 +134,8 @@ void DnsRefresher::Target::append_to(std::vector<ResolvedEndpoint>& endpoints) c
     if (std::any_of(endpoints.begin(), endpoints.end(), same)) continue;
     std::string hostname = spec_.hostname;
     if (hostname.empty() && has_name()) hostname = spec_.host;
-    endpoints.push_back({.address = address, .hostname = std::move(hostname), .weight = spec_.weight, .socket = spec_.socket});
+    endpoints.push_back(
+        {.address = address, .hostname = std::move(hostname), .weight = spec_.weight, .socket = spec_.socket, .health = spec_.health});
   }
 }
 

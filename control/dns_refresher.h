@@ -19,6 +19,7 @@ struct ResolvedEndpoint {
   std::string hostname = {};  // endpoint.hostname if set, else the DNS name
   uint32_t weight = 1;
   uint32_t socket = 0;        // as in EndpointSpec
+  EndpointHealthSpec health = {};
   bool operator==(const ResolvedEndpoint&) const = default;
 };
 

@@ -11,6 +11,7 @@
 
 #include "control/translate_common.h"
 #include "control/translate_headers.h"
+#include "control/translate_health.h"
 #include "control/translate_tls.h"
 #include "http_protocol_options.pb.h"
 
@@ -97,10 +98,7 @@ void translate_endpoint(TranslateContext& context, ClusterKind kind, const endpo
   using endpoint_api::LbEndpoint;
   EndpointSpec spec;
   if (!entry.has_endpoint()) return context.missing(entry, LbEndpoint::kEndpointFieldNumber);
-  if (entry.health_status() != core_api::UNKNOWN && entry.health_status() != core_api::HEALTHY) {
-    context.unsupported(entry, LbEndpoint::kHealthStatusFieldNumber, core_api::HealthStatus_Name(entry.health_status()),
-                        "supported: UNKNOWN, HEALTHY");
-  }
+  translate_endpoint_health(context, entry, spec.health);
   context.number(entry, LbEndpoint::kLoadBalancingWeightFieldNumber, spec.weight, {.min = 1});
   spec.hostname = entry.endpoint().hostname();
   translate_endpoint_address(context, kind, entry.endpoint(), spec);
@@ -254,6 +252,7 @@ ClusterSpec translate_cluster(TranslateContext& context, const Cluster& cluster)
   translate_protocol(context, cluster, spec);
   translate_transport_sockets(context, cluster, spec);
   translate_thresholds(context, cluster, spec);
+  translate_health(context, cluster, spec);
   translate_load_assignment(context, cluster, spec);
   return spec;
 }

@@ -34,18 +34,26 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.config.cluster.v3.CircuitBreakers.Thresholds",
      "max_connection_pools"},
     {"envoy.config.cluster.v3.Cluster",
-     "cleanup_interval close_connections_on_host_health_failure? cluster_type common_lb_config "
-     "connection_pool_per_downstream_connection? dns_failure_refresh_rate dns_jitter dns_resolution_config "
-     "dns_resolvers eds_cluster_config filters health_checks http_protocol_options "
-     "ignore_health_on_host_removal? lb_subset_config least_request_lb_config load_balancing_policy "
-     "lrs_report_endpoint_metrics lrs_server maglev_lb_config original_dst_lb_config outlier_detection "
-     "preconnect_policy protocol_selection ring_hash_lb_config round_robin_lb_config track_cluster_stats "
-     "track_timeout_budgets? transport_socket_matcher typed_dns_resolver_config upstream_bind_config "
-     "upstream_config upstream_connection_options use_tcp_for_dns_lookups? wait_for_warm_on_init"},
+     "cleanup_interval cluster_type connection_pool_per_downstream_connection? dns_failure_refresh_rate "
+     "dns_jitter dns_resolution_config dns_resolvers eds_cluster_config filters http_protocol_options "
+     "lb_subset_config least_request_lb_config load_balancing_policy lrs_report_endpoint_metrics lrs_server "
+     "maglev_lb_config original_dst_lb_config outlier_detection preconnect_policy protocol_selection "
+     "ring_hash_lb_config round_robin_lb_config track_cluster_stats track_timeout_budgets? "
+     "transport_socket_matcher typed_dns_resolver_config upstream_bind_config "
+     "upstream_config upstream_connection_options use_tcp_for_dns_lookups? "
+     "wait_for_warm_on_init"},
+    {"envoy.config.cluster.v3.Cluster.CommonLbConfig",
+     "close_connections_on_host_set_change? consistent_hashing_lb_config locality_weighted_lb_config "
+     "override_host_status update_merge_window zone_aware_lb_config"},
     {"envoy.config.core.v3.Address",
      "envoy_internal_address"},
     {"envoy.config.core.v3.HeaderValue",
      "raw_value"},
+    {"envoy.config.core.v3.HealthCheck",
+     "alt_port always_log_health_check_failures? always_log_health_check_success? custom_health_check "
+     "event_log_path event_logger event_service transport_socket_match_criteria"},
+    {"envoy.config.core.v3.HealthCheck.TcpHealthCheck",
+     "proxy_protocol_config"},
     {"envoy.config.core.v3.Http1ProtocolOptions",
      "allow_chunked_length? allow_custom_methods? header_key_format ignore_http_11_upgrade "
      "override_stream_error_on_invalid_http_message send_fully_qualified_url? use_balsa_parser"},
@@ -70,7 +78,7 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.config.endpoint.v3.ClusterLoadAssignment",
      "named_endpoints policy"},
     {"envoy.config.endpoint.v3.Endpoint",
-     "additional_addresses health_check_config"},
+     "additional_addresses"},
     {"envoy.config.endpoint.v3.LbEndpoint",
      "endpoint_name"},
     {"envoy.config.endpoint.v3.LocalityLbEndpoints",

@@ -99,7 +99,6 @@ void Exchange::lease_connection() {
   endpoint_ = attempts_ == nullptr ? cluster_->pick() : pick_endpoint();
   if (endpoint_ == nullptr) {
     StatBlock<ClusterStat>& stats = cluster_->stats();
-    stats.inc(ClusterStat::lb_healthy_panic);
     stats.inc(ClusterStat::upstream_cx_none_healthy);
     flags_.set(ResponseFlag::no_healthy_upstream);
     return reply({.status = 503, .body = "no healthy upstream", .details = "no_healthy_upstream"});

@@ -7,7 +7,7 @@
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
-#include "proxy/live_listener.h"
+#include "proxy/listener/live_chain.h"
 #include "proxy/route/route_table.h"
 #include "proxy/shard.h"
 

@@ -96,6 +96,9 @@ void Fleet::publish_hosts(uint32_t cluster, std::shared_ptr<const HostSet> hosts
 void Fleet::publish_tls(TlsContextPtr first, TlsContextPtr now) {
   post_to_all([first, now](Shard& shard) { shard.adopt_tls(first, now); });
 }
+void Fleet::publish_health(uint32_t cluster) {
+  post_to_all([cluster](Shard& shard) { shard.adopt_health(cluster); });
+}
 void Fleet::stop_accepting() {
   post_to_all([](Shard& shard) { shard.stop_accepting(); });
 }

@@ -35,6 +35,8 @@ class Fleet {
   void publish_hosts(uint32_t cluster, std::shared_ptr<const HostSet> hosts);
   // New connections begin with `now` where the snapshot says `first`.
   void publish_tls(TlsContextPtr first, TlsContextPtr now);
+  // Flags of hosts of this cluster changed.
+  void publish_health(uint32_t cluster);
   // Listening sockets close; connections live on.
   void stop_accepting();
   // Keep-alive connections end with their next answer.

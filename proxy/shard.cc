@@ -70,6 +70,12 @@ void Shard::adopt_tls(const TlsContextPtr& first, const TlsContextPtr& now) {
   for (const std::unique_ptr<Cluster>& cluster : clusters_) cluster->adopt_tls(first, now);
 }
 
+void Shard::adopt_health(uint32_t cluster) {
+  const std::vector<const Host*> failed = clusters_[cluster]->adopt_health();
+  if (failed.empty() || !clusters_[cluster]->spec().close_on_health_failure) return;
+  for (const std::unique_ptr<ListenerGate>& gate : listeners_) gate->close_sessions_with(failed);
+}
+
 LogFile& Shard::log_file(const std::string& path) {
   std::unique_ptr<LogFile>& file = log_files_[path];
   if (file == nullptr)

@@ -37,6 +37,8 @@ class Shard {
     const auto found = tls_now_.find(first);
     return found != tls_now_.end() ? found->second : first;
   }
+  // The health of some of its hosts has changed.
+  void adopt_health(uint32_t cluster);
   // Accepts no more.
   void stop_accepting();
   // Keep-alive connections end with their next answer.

@@ -9,8 +9,8 @@ std::shared_ptr<const HostSet> fixed_hosts(const ClusterSpec& spec, uint32_t wor
   auto hosts = std::make_shared<HostSet>();
   for (const EndpointSpec& endpoint : spec.endpoints)
     if (!endpoint.address.empty())
-      hosts->hosts.push_back(std::make_shared<Host>(endpoint.address, endpoint.hostname, endpoint.weight, workers,
-                                                    endpoint.socket));
+      hosts->hosts.push_back(std::make_shared<Host>(endpoint.address, endpoint.hostname, endpoint.weight, workers, endpoint.socket,
+                                                    endpoint.health));
   return hosts;
 }
 
@@ -102,6 +102,9 @@ std::expected<std::shared_ptr<const Snapshot>, std::string> Snapshot::build(cons
   auto snapshot = std::make_shared<Snapshot>();
   ClusterNames index;
   for (const ClusterSpec& spec : specs.clusters) {
+    if (const HealthCheckSpec* check = spec.health_check.get())
+      if (auto edit = HeaderEdit::build(check->headers_remove, check->headers_add); !edit)
+        return std::unexpected(check->where + ": " + edit.error());
     index.emplace(spec.name, static_cast<uint32_t>(snapshot->clusters.size()));
     snapshot->clusters.push_back(build_cluster(spec, stats, workers));
   }

@@ -14,6 +14,7 @@
 
 #include "core/address.h"
 #include "core/time.h"
+#include "proxy/health_flags.h"
 
 namespace ringside {
 
@@ -339,6 +340,23 @@ struct ListenerSpec {
   std::string where;
 };
 
+// type.matcher.v3.StringMatcher
+enum class TextMatchHow : uint8_t { exact, prefix, suffix, contains, regex };
+struct TextMatchSpec {
+  TextMatchHow how = TextMatchHow::exact;
+  std::string text;  // for regex: RE2 syntax, must match all
+  bool ignore_case = false;
+};
+
+// What an endpoint has of its own about its health.
+struct EndpointHealthSpec {
+  HealthFlags flags = {};      // health_status
+  Address check_address = {};  // health_check_config; empty: the endpoint's own
+  uint16_t check_port = 0;     // 0: the address' own
+  std::string check_hostname = {};
+  bool check_disabled = false;
+  bool operator==(const EndpointHealthSpec&) const = default;
+};
 struct EndpointSpec {
   Address address;       // STATIC, or STRICT_DNS given as an IP; empty: resolve `host`
   std::string host;      // DNS name
@@ -346,6 +364,7 @@ struct EndpointSpec {
   std::string hostname;  // endpoint.hostname
   uint32_t weight = 1;
   uint32_t socket = 0;   // 0: the cluster's; n: that of its match n - 1
+  EndpointHealthSpec health = {};
 };
 enum class ProxyProtocol : uint8_t { none, v1, v2 };
 // How a cluster's bytes travel: its transport_socket, or one of transport_socket_matches.
@@ -378,6 +397,37 @@ struct ThresholdsSpec {
   bool track_remaining = false;
   std::optional<RetryBudgetSpec> retry_budget = std::nullopt;  // in place of retries_max
 };
+// config.core.v3.HealthCheck
+enum class HealthCheckKind : uint8_t { http, tcp, grpc };
+struct StatusRange {
+  uint32_t start = 0, end = 0;  // end: the first one outside
+};
+struct HealthCheckSpec {
+  HealthCheckKind kind = HealthCheckKind::http;
+  Duration timeout{0}, interval{0};
+  Duration initial_jitter{0}, interval_jitter{0};
+  uint32_t interval_jitter_percent = 0;
+  uint32_t unhealthy_threshold = 1, healthy_threshold = 1;
+  bool reuse_connection = true;
+  Duration no_traffic_interval = seconds(60), no_traffic_healthy_interval = seconds(60);
+  Duration unhealthy_interval{0}, unhealthy_edge_interval{0}, healthy_edge_interval{0};
+  std::vector<std::string> alpn;  // empty: the cluster's
+  // http and grpc
+  bool http2 = false;
+  std::string method = "GET";
+  std::string host;  // where the endpoint has none; never empty
+  std::string path;
+  std::vector<HeaderValueSpec> headers_add;
+  std::vector<std::string> headers_remove;  // lower case
+  std::vector<StatusRange> expected, retriable;
+  std::optional<TextMatchSpec> service_name_match;
+  std::string grpc_service;
+  // http and tcp
+  std::string send;
+  std::vector<std::string> receive;
+  uint32_t receive_bytes_max = 1024;
+  std::string where;
+};
 struct ClusterSpec {
   std::string name;
   std::string alt_stat_name;
@@ -396,6 +446,12 @@ struct ClusterSpec {
   UpstreamSocketSpec socket;
   std::vector<UpstreamSocketSpec> socket_matches;
   AutoNamesSpec auto_names;
+  // When fewer hosts than this are well, all are used. 0: never.
+  uint32_t panic_percent = 50;
+  std::shared_ptr<const HealthCheckSpec> health_check;  // null: none
+  bool pending_until_checked = false;                   // ignore_new_hosts_until_first_hc
+  bool close_on_health_failure = false;
+  bool ignore_health_on_removal = false;
   std::string where;
   bool any_tls() const {
     const auto has_tls = [](const UpstreamSocketSpec& one) { return one.tls != nullptr; };

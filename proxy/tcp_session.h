@@ -26,6 +26,8 @@ class TcpSession final : public Retired, public Link<TcpSession>, private Dialer
   void start();
   // Ends at once, both sides.
   void close(Error why);
+  // Of the present attempt; null before the first one.
+  const Host* host() const { return host_.get(); }
 
  private:
   // One of the two connections; what it receives goes to its peer.

@@ -37,6 +37,7 @@ UPSTREAM = {
     "original_dst.proto": ["envoy.extensions.filters.listener.original_dst.v3.original_dst"],
     "proxy_protocol.proto": ["envoy.extensions.filters.listener.proxy_protocol.v3.proxy_protocol"],
     "tls_inspector.proto": ["envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector"],
+    "health_check.proto": ["envoy.config.core.v3.health_check", "envoy.config.core.v3.base"],
     "http_connection_manager.proto": [
         "envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager"],
     "http_protocol_options.proto": ["envoy.extensions.upstreams.http.v3.http_protocol_options"],

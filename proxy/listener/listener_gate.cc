@@ -123,4 +123,8 @@ void ListenerGate::close_sessions(Error why) {
   for (const std::unique_ptr<LiveChain>& chain : chains_) chain->close_sessions(why);
 }
 
+void ListenerGate::close_sessions_with(const std::vector<const Host*>& hosts) {
+  for (const std::unique_ptr<LiveChain>& chain : chains_) chain->close_sessions_with(hosts);
+}
+
 }  // namespace ringside

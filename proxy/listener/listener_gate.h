@@ -24,6 +24,8 @@ class ListenerGate final : private ListenerUser {
   void stop_accepting();
   void drain_sessions();
   void close_sessions(Error why);
+  // As LiveChain's.
+  void close_sessions_with(const std::vector<const Host*>& hosts);
   // A descriptor was freed.
   void resume_accepting();
   bool quiet() const { return connections_ == 0 && accept_ == nullptr; }

@@ -137,6 +137,13 @@ void LiveChain::drain_sessions() {
   h2_sessions_.for_each([](H2Session& session) { session.drain(); });
 }
 
+void LiveChain::close_sessions_with(const std::vector<const Host*>& hosts) {
+  tcp_sessions_.for_each([&](TcpSession& session) {
+    if (std::find(hosts.begin(), hosts.end(), session.host()) != hosts.end())
+      session.close({ErrorCode::cancelled, Origin::local, Retry::never, "the host fails its health checks"});
+  });
+}
+
 void LiveChain::close_sessions(Error why) {
   sessions_.for_each([&](Session& session) { session.close(why); });
   h2_sessions_.for_each([&](H2Session& session) { session.close(why); });

@@ -31,6 +31,8 @@ class LiveChain final {
   // Keep-alive connections close on their next answer, idle ones now.
   void drain_sessions();
   void close_sessions(Error why);
+  // Those of tcp_proxy that are connected, or being connected, to one of these.
+  void close_sessions_with(const std::vector<const Host*>& hosts);
 
   Shard& shard() { return shard_; }
   Worker& worker() { return worker_; }

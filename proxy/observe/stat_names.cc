@@ -78,6 +78,13 @@ StatScope cluster_http2_scope(std::string_view name) {
   return scope;
 }
 
+StatScope cluster_health_scope(std::string_view name) {
+  StatScope scope = cluster_scope(name);
+  scope.prefix += "health_check.";
+  scope.tagless_prefix += "health_check.";
+  return scope;
+}
+
 StatScope http_scope(std::string_view stat_prefix) {
   return labelled("http.", "envoy_http_conn_manager_prefix", stat_prefix);
 }

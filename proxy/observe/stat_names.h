@@ -197,6 +197,10 @@ namespace ringside {
   G(seconds_until_first_ocsp_response_expiring) G(state) C(static_unknown_fields) G(stats_recent_lookups)  \
   G(total_connections) G(uptime) G(version) C(wip_protos)
 
+// cluster.<name>.health_check.
+#define RS_HEALTH_CHECK_STATS(C, G, H, N) \
+  C(attempt) C(success) C(failure) C(passive_failure) C(network_failure) C(verify_cluster) G(healthy) G(degraded)
+
 // filesystem.: access logs.
 #define RS_FILESYSTEM_STATS(C, G, H, N)                                                                        \
   C(write_buffered) C(write_completed) G(write_total_buffered) C(write_failed) C(flushed_by_timer) C(reopen_failed)
@@ -240,6 +244,7 @@ RS_STAT_GROUP(Http2Stat, http2_stat_defs, RS_HTTP2_STATS)
 RS_STAT_GROUP(ListenerManagerStat, listener_manager_stat_defs, RS_LISTENER_MANAGER_STATS)
 RS_STAT_GROUP(ClusterManagerStat, cluster_manager_stat_defs, RS_CLUSTER_MANAGER_STATS)
 RS_STAT_GROUP(ServerStat, server_stat_defs, RS_SERVER_STATS)
+RS_STAT_GROUP(HealthCheckStat, health_check_stat_defs, RS_HEALTH_CHECK_STATS)
 RS_STAT_GROUP(FilesystemStat, filesystem_stat_defs, RS_FILESYSTEM_STATS)
 RS_STAT_GROUP(WatchdogStat, watchdog_stat_defs, RS_WATCHDOG_STATS)
 RS_STAT_GROUP(RingsideStat, ringside_stat_defs, RS_RINGSIDE_STATS)
@@ -259,6 +264,8 @@ StatScope cluster_scope(std::string_view name);
 StatScope cluster_match_scope(std::string_view name, std::string_view match);
 // What the codec of HTTP/2 counts for a cluster.
 StatScope cluster_http2_scope(std::string_view name);
+// What its active health checks count.
+StatScope cluster_health_scope(std::string_view name);
 StatScope http_scope(std::string_view stat_prefix);
 StatScope tcp_scope(std::string_view stat_prefix);
 // `address` is the listener's stat_prefix if set, else the address as text ("127.0.0.1:80"). The admin's is "admin".

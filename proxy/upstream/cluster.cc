@@ -1,6 +1,7 @@
 #include "proxy/upstream/cluster.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "codecs/ascii.h"
 #include "proxy/h2_options.h"
@@ -28,9 +29,10 @@ Cluster::~Cluster() = default;
 
 // --- transport sockets -------------------------------------------------------------------------------------------------
 
-std::unique_ptr<Transport> Cluster::make_transport(int fd, const Host& host, TlsUser& user, const ConnectionTerms* terms) {
+std::unique_ptr<Transport> Cluster::make_transport(int fd, const Host& host, TlsUser& user, const ConnectionTerms* terms,
+                                                   std::vector<std::string> alpn) {
   return sockets_[host.socket()].make_transport(
-      worker_, {.fd = fd, .host = host, .user = user, .stats = tls_stats_, .terms = terms});
+      worker_, {.fd = fd, .host = host, .user = user, .stats = tls_stats_, .terms = terms, .alpn = std::move(alpn)});
 }
 
 bool Cluster::wants_terms(const Host& host) const {
@@ -118,11 +120,7 @@ void Cluster::adopt(const HostSet& hosts) {
     leaving_.push_back(std::move(endpoint));
   }
   endpoints_ = std::move(next);
-  weighted_ = std::any_of(endpoints_.begin(), endpoints_.end(), [&](const auto& endpoint) {
-    return endpoint->host().weight() != endpoints_.front()->host().weight();
-  });
-  // Workers begin at different endpoints, so that few requests on many workers do not all meet the first one.
-  next_ = endpoints_.empty() ? 0 : worker_.ring().random() % endpoints_.size();
+  rebuild_choice();
   sweep();
 }
 
@@ -130,23 +128,27 @@ void Cluster::sweep() {
   std::erase_if(leaving_, [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->quiet(); });
 }
 
-Endpoint* Cluster::pick() {
-  if (endpoints_.empty()) return nullptr;
-  if (!weighted_) {
-    next_ = next_ + 1 < endpoints_.size() ? next_ + 1 : 0;
-    return endpoints_[next_].get();
-  }
-  // Smooth weighted round robin: everybody earns its weight, the richest pays the total.
-  Endpoint* best = nullptr;
-  int64_t total = 0;
+std::vector<const Host*> Cluster::adopt_health() {
+  std::vector<const Host*> failed;
   for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) {
-    const auto weight = static_cast<int64_t>(endpoint->host().weight());
-    endpoint->round_robin_credit += weight;
-    total += weight;
-    if (best == nullptr || endpoint->round_robin_credit > best->round_robin_credit) best = endpoint.get();
+    const bool fails = endpoint->host().health().has(HealthFlag::failed_active_hc);
+    if (!std::exchange(endpoint->failed, fails) && fails) failed.push_back(&endpoint->host());
+    if (!failed.empty() && failed.back() == &endpoint->host()) endpoint->drain();
   }
-  best->round_robin_credit -= total;
-  return best;
+  rebuild_choice();
+  return failed;
+}
+
+void Cluster::rebuild_choice() {
+  choice_.begin(spec_->panic_percent);
+  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) choice_.add(*endpoint, endpoint->host().health());
+  // Workers begin at different endpoints, so that few requests on many workers do not all meet the first one.
+  choice_.end(worker_.ring().random());
+}
+
+Endpoint* Cluster::pick() {
+  if (choice_.in_panic()) stats_.inc(ClusterStat::lb_healthy_panic);
+  return choice_.pick(worker_.ring());
 }
 
 void Cluster::drain() {

@@ -18,6 +18,8 @@
 #include "proxy/upstream/connection_pool.h"
 #include "proxy/upstream/host.h"
 #include "proxy/upstream/upstream_socket.h"
+#include "proxy/upstream/host_choice.h"
+#include "tls/tls_transport.h"
 
 namespace ringside {
 
@@ -30,7 +32,10 @@ struct CodecPools {
 class Endpoint {
  public:
   Endpoint(Cluster& cluster, std::shared_ptr<Host> host, uint32_t worker)
-      : host_(std::move(host)), cells_(host_->cells(worker)), pool_(cluster, *this) {}
+      : failed(host->health().has(HealthFlag::failed_active_hc)),
+        host_(std::move(host)),
+        cells_(host_->cells(worker)),
+        pool_(cluster, *this) {}
   const Host& host() const { return *host_; }
   const std::shared_ptr<Host>& shared_host() const { return host_; }
   HostCells& cells() { return cells_; }
@@ -42,6 +47,7 @@ class Endpoint {
   void close_all(Error why);
   bool quiet() const;
   int64_t round_robin_credit = 0;
+  bool failed = false;  // its checks, when we last looked
 
  private:
   struct OwnPools {
@@ -66,7 +72,9 @@ class Cluster {
   void adopt_tls(const TlsContextPtr& first, const TlsContextPtr& now) {
     for (UpstreamSocket& socket : sockets_) socket.adopt_tls(first, now);
   }
-  // Weighted round robin; null when there is no endpoint.
+  // The health of some host has changed. Connections to those that fail their checks from now on drain; returns these.
+  std::vector<const Host*> adopt_health();
+  // Weighted round robin among those that are well, see HostChoice; null when there is none.
   Endpoint* pick();
   // Closes idle connections, the busy ones close when they are done.
   void drain();
@@ -79,7 +87,9 @@ class Cluster {
   Breaker& breaker() { return breaker_; }
   StatBlock<ClusterStat>& stats() { return stats_; }
   // For a connected socket: plain, or a TlsTransport whose `user` hears of its handshake where the host has TLS.
-  std::unique_ptr<Transport> make_transport(int fd, const Host& host, TlsUser& user, const ConnectionTerms* terms = nullptr);
+  // `alpn` replaces what the transport socket offers where it is not empty.
+  std::unique_ptr<Transport> make_transport(int fd, const Host& host, TlsUser& user, const ConnectionTerms* terms = nullptr,
+                                            std::vector<std::string> alpn = {});
   bool has_tls(const Host& host) const { return sockets_[host.socket()].has_tls(); }
   // What make_transport() made, as what it is; null without TLS.
   const TlsTransport* tls_of(const Host& host, const Transport& transport) const {
@@ -100,6 +110,7 @@ class Cluster {
  private:
   void sweep();
   void count_match(const Host& host);
+  void rebuild_choice();
 
   Worker& worker_;
   std::shared_ptr<const ClusterSpec> spec_;
@@ -114,8 +125,7 @@ class Cluster {
   H2StatCells h2_stats_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
   std::vector<std::unique_ptr<Endpoint>> leaving_;  // until their last connection is gone
-  size_t next_ = 0;
-  bool weighted_ = false;
+  HostChoice choice_;
 };
 
 }  // namespace ringside

@@ -1,5 +1,5 @@
 #pragma once
-// One upstream address as all workers and the admin pages see it: immutable but for its counters, one set per worker.
+// One upstream address as all workers and the admin pages see it: immutable but for its counters, one set per worker, and its health.
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/address.h"
+#include "proxy/specs.h"
 
 namespace ringside {
 
@@ -29,14 +30,19 @@ class HostCells {
 class Host {
  public:
   // `socket` as in EndpointSpec.
-  Host(const Address& address, std::string hostname, uint32_t weight, uint32_t workers, uint32_t socket = 0)
-      : address_(address), text_(address.text()), hostname_(std::move(hostname)), weight_(weight), workers_(workers),
-        socket_(socket), cells_(std::make_unique<HostCells[]>(workers)) {}
+  Host(const Address& address, std::string hostname, uint32_t weight, uint32_t workers, uint32_t socket = 0,
+       EndpointHealthSpec health = {})
+      : address_(address), text_(address.text()), hostname_(std::move(hostname)), weight_(weight), workers_(workers), socket_(socket),
+        health_spec_(std::move(health)), flags_(health_spec_.flags.bits()), cells_(std::make_unique<HostCells[]>(workers)) {}
   const Address& address() const { return address_; }
   const std::string& text() const { return text_; }
   const std::string& hostname() const { return hostname_; }
   uint32_t weight() const { return weight_; }
   uint32_t socket() const { return socket_; }
+  const EndpointHealthSpec& health_spec() const { return health_spec_; }
+  // Written by the control thread only, which then tells the workers to look.
+  HealthFlags health() const { return HealthFlags(flags_.load(std::memory_order_relaxed)); }
+  void set_health(HealthFlags flags) { flags_.store(flags.bits(), std::memory_order_relaxed); }
   HostCells& cells(uint32_t worker) const { return cells_[worker]; }
   uint64_t total(HostStat stat) const {
     uint64_t sum = 0;
@@ -51,12 +57,29 @@ class Host {
   uint32_t weight_;
   uint32_t workers_;
   uint32_t socket_;
+  EndpointHealthSpec health_spec_;
+  std::atomic<uint16_t> flags_;
   std::unique_ptr<HostCells[]> cells_;
+};
+
+struct HealthCounts {
+  size_t total = 0, healthy = 0, degraded = 0, excluded = 0;
+  void add(HealthFlags flags) {
+    ++total;
+    if (flags.health() == Health::healthy) ++healthy;
+    if (flags.health() == Health::degraded) ++degraded;
+    if (flags.excluded()) ++excluded;
+  }
 };
 
 // All hosts of a cluster at one time. Immutable; a change makes a new one that shares the hosts that stay.
 struct HostSet {
   std::vector<std::shared_ptr<Host>> hosts;
+  HealthCounts counts() const {
+    HealthCounts counts;
+    for (const std::shared_ptr<Host>& host : hosts) counts.add(host->health());
+    return counts;
+  }
 };
 
 }  // namespace ringside

@@ -33,6 +33,7 @@ std::unique_ptr<Transport> UpstreamSocket::make_transport(Worker& worker, const 
   auto plain = std::make_unique<TcpTransport>(worker, connected.fd);
   if (tls_ == nullptr) return plain;
   TlsConnectionOptions options{.user = &connected.user, .stats = &connected.stats, .sessions = sessions_.get()};
+  options.alpn = connected.alpn;
   if (spec_.tls_host_name) options.server_name = connected.host.hostname();
   if (connected.terms != nullptr) {
     if (!connected.terms->server_name.empty()) options.server_name = connected.terms->server_name;

@@ -25,6 +25,7 @@ class UpstreamSocket {
     TlsUser& user;                 // hears of the handshake, where there is TLS
     StatBlock<TlsStat>& stats;
     const ConnectionTerms* terms;  // null: none of its own
+    std::vector<std::string> alpn;  // instead of the context's, when not empty
   };
   // Plain, or a TlsTransport. A PROXY header is with the kernel already.
   std::unique_ptr<Transport> make_transport(Worker& worker, const Connected& connected);

@@ -476,7 +476,7 @@ TEST(Bootstrap, AccessLogFormatsAreAskedFor) {
 
 TEST(Bootstrap, UnknownFieldsMayBeAllowed) {
   LoadOptions options = texts(
-      {"nodde: {}\nstatic_resources: { clusters: [ { name: a, health_checks: [ {} ], transport_socket_matcher: { a: 1 } } ] }"});
+      {"nodde: {}\nstatic_resources: { clusters: [ { name: a, lb_subset_config: {}, transport_socket_matcher: { a: 1 } } ] }"});
   EXPECT_EQ(load_bootstrap(options).errors.size(), 3u);
   options.allow_unknown_static_fields = true;
   const LoadOutcome outcome = load_bootstrap(options);
