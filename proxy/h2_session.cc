@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "codecs/http2/h2_frame.h"
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
 #include "proxy/live_listener.h"
@@ -30,11 +31,11 @@ void H2Session::start() {
   worker().timers().arm_by(timer_, next_deadline());
 }
 
-void H2Session::take_over(Instant started, Slice bytes) {
+void H2Session::take_over(Instant started, size_t preface_seen_bytes, Slice bytes) {
   started_ = started;
   transport_->hand_over(*this);
   codec_.start();
-  decode(worker().output().copy(h2::preface));
+  if (preface_seen_bytes > 0) decode(worker().output().copy(h2::preface.substr(0, preface_seen_bytes)));
   if (!bytes.empty()) decode(std::move(bytes));
   if (phase_ == Phase::serving) worker().timers().arm_by(timer_, next_deadline());
 }

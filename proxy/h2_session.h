@@ -25,8 +25,8 @@ class H2Session final : public Downstream,
   void on_retired() override;
   // On a fresh transport.
   void start();
-  // On one that was read from before, as far as the end of the client's preface; `bytes` follow it.
-  void take_over(Instant started, Slice bytes);
+  // On one that was read from before, as far as some bytes of the client's preface; `bytes` follow them.
+  void take_over(Instant started, size_t preface_seen_bytes, Slice bytes);
 
   Address local_address() const override { return local_address_of(*transport_); }
   HttpVersion version() const override { return HttpVersion::http2; }

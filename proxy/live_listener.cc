@@ -111,7 +111,7 @@ void LiveListener::on_accept(int fd) {
 void LiveListener::on_http2(std::unique_ptr<Transport> transport, Http2Found found) {
   H2Session* session = shard_.new_h2_session(*this, std::move(transport), found.id);
   h2_sessions_.push_back(*session);
-  session->take_over(found.started, std::move(found.first_bytes));
+  session->take_over(found.started, found.preface_seen_bytes, std::move(found.first_bytes));
   if (found.draining) session->drain();
 }
 

@@ -58,11 +58,15 @@ TlsFacts TlsTransport::facts() const {
   facts.signature = signature_name(ssl_);
   facts.server_name = or_empty(SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name));
   facts.resumed = SSL_session_reused(ssl_) == 1;
+  facts.alpn = alpn();
+  return facts;
+}
+
+std::string_view TlsTransport::alpn() const {
   const unsigned char* alpn = nullptr;
   unsigned size = 0;
   SSL_get0_alpn_selected(ssl_, &alpn, &size);
-  facts.alpn = {reinterpret_cast<const char*>(alpn), size};
-  return facts;
+  return {reinterpret_cast<const char*>(alpn), size};
 }
 
 void TlsTransport::count_facts() {

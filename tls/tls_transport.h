@@ -89,6 +89,8 @@ class TlsTransport final : public Transport,
   const TlsContext& context() const { return *context_; }
   // From on_handshake() on.
   TlsFacts facts() const;
+  // The one of them that decides what is spoken; costs nothing.
+  std::string_view alpn() const;
   // Nothing when the peer showed no certificate. Made anew by each call.
   std::optional<CertificateInfo> peer_certificate() const;
   // The same as PEM. Empty when there is none.

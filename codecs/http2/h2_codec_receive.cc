@@ -72,8 +72,9 @@ void H2Codec::on_fixed() {
     case H2FrameType::reset: return on_reset_frame(stream_id, h2::get_u32(fixed.data()));
     case H2FrameType::settings:
       on_setting(h2::get_u16(fixed.data()), h2::get_u32(fixed.data() + 2));
-      if (!dead_ && !reader_.repeat()) sender_.write_settings_ack();
-      return;
+      if (dead_ || reader_.repeat()) return;
+      sender_.write_settings_ack();
+      return sender_.schedule(streams_);  // windows may have opened, and nothing goes before the answer (RFC 9113 6.5.3)
     case H2FrameType::ping: return on_ping(fixed);
     case H2FrameType::goaway: return on_goaway_frame(fixed);
     case H2FrameType::window_update: return on_window_update(stream_id, h2::get_u32(fixed.data()) & 0x7fffffff);

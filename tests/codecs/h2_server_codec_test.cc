@@ -274,7 +274,7 @@ TEST(H2Server, SmallerInitialWindowMayMakeWindowsNegative) {
   server.feed(settings(setting(H2Setting::initial_window_size, 4)) + window_update(1, 6));
   EXPECT_EQ(server.flush(), "SETTINGS ACK\n");
   server.feed(settings(setting(H2Setting::initial_window_size, 7)));
-  EXPECT_EQ(server.flush(), "DATA 1 xxx (3)\nSETTINGS ACK\n");
+  EXPECT_EQ(server.flush(), "SETTINGS ACK\nDATA 1 xxx (3)\n");
 }
 
 TEST(H2Server, StalledStreamsAreReset) {
