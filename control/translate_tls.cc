@@ -297,7 +297,7 @@ TlsContextPtr translate_server(TranslateContext& context, const api::DownstreamT
   });
 }
 
-TlsContextPtr translate_client(TranslateContext& context, const api::UpstreamTlsContext& tls, const ClusterSpec& cluster) {
+TlsContextPtr translate_client(TranslateContext& context, const api::UpstreamTlsContext& tls, ClusterSpec& cluster) {
   if (!tls.has_common_tls_context()) {
     context.missing(tls, api::UpstreamTlsContext::kCommonTlsContextFieldNumber, "is required",
                     "without one nobody would be believed or asked: write common_tls_context: {} if that is meant");
@@ -305,8 +305,7 @@ TlsContextPtr translate_client(TranslateContext& context, const api::UpstreamTls
   }
   const api::CommonTlsContext& common = tls.common_tls_context();
   Draft draft = translate_common(context, common);
-  // A server that is not told takes us for HTTP/1.1.
-  if (cluster.http2.has_value() && draft.spec.alpn.empty()) draft.spec.alpn.emplace_back("h2");
+  cluster.tls_alpn_set = !draft.spec.alpn.empty();
   TlsClientSpec spec;
   spec.server_name = tls.sni();
   spec.allow_renegotiation = tls.allow_renegotiation();

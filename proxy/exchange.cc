@@ -95,7 +95,7 @@ void Exchange::on_refused(const Head& head, Error why) {
 
 // Lets go of the upstream. A connection whose exchange is not over cannot be used again.
 void Exchange::drop_upstream(Error why) {
-  if (phase_ == Phase::waiting) endpoint_->pool().give_up(*this);
+  if (phase_ == Phase::waiting) endpoint_->pool(session_.version()).give_up(*this);
   // Not a reset in the statistics: HTTP/1 has none, and Envoy counts the connection alone.
   if (connection_ != nullptr) connection_->abandon(*up_stream_, why);
   connection_ = nullptr;

@@ -95,7 +95,7 @@ void Exchange::start_upstream() {
   }
   host_ = endpoint_->shared_host();
   phase_ = Phase::waiting;
-  ConnectionPool& pool = endpoint_->pool();
+  ConnectionPool& pool = endpoint_->pool(session_.version());
   const Result<UpstreamConnection*> lease = pool.lease(*this);
   if (!lease) {
     host_.reset();  // it never came to that

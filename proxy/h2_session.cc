@@ -27,14 +27,22 @@ void H2Session::on_retired() { listener_.shard().free_h2_session(*this); }
 
 void H2Session::start() {
   transport_->start(*this, listener_.spec().connection_buffer_bytes_max);
-  codec_.start();
+  start_codec();
   worker().timers().arm_by(timer_, next_deadline());
+}
+
+void H2Session::start_codec() {
+  codec_.start();
+  const std::optional<KeepaliveSpec>& keepalive = listener_.http().spec().http2.keepalive;
+  if (!keepalive.has_value()) return;
+  keepalive_ = std::make_unique<H2Keepalive>(worker(), codec_, *keepalive);
+  keepalive_->start();
 }
 
 void H2Session::take_over(Instant started, size_t preface_seen_bytes, Slice bytes) {
   started_ = started;
   transport_->hand_over(*this);
-  codec_.start();
+  start_codec();
   if (preface_seen_bytes > 0) decode(worker().output().copy(h2::preface.substr(0, preface_seen_bytes)));
   if (!bytes.empty()) decode(std::move(bytes));
   if (phase_ == Phase::serving) worker().timers().arm_by(timer_, next_deadline());
@@ -56,6 +64,7 @@ void H2Session::decode(Slice bytes) {
     codec_.pass_time(static_cast<uint32_t>(std::min<int64_t>(whole_seconds, 3600)));
   }
   codec_.decode(std::move(bytes));
+  if (keepalive_ != nullptr) keepalive_->on_bytes();
   watch();
 }
 
@@ -127,6 +136,7 @@ void H2Session::on_codec_error(Error why, uint16_t status) {
   static_cast<void>(status);
   if (why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large)
     listener_.http_stats().inc(HttpStat::downstream_cx_protocol_error);
+  if (why.code == ErrorCode::timed_out) return close(why);  // nobody reads what lingering would wait for
   linger();
 }
 
@@ -144,6 +154,7 @@ void H2Session::drain() {
 void H2Session::linger() {
   if (phase_ != Phase::serving) return;
   phase_ = Phase::lingering;
+  if (keepalive_ != nullptr) keepalive_->stop();
   left_ = !ended_;
   since_ = worker().now();
   transport_->finish();
@@ -156,6 +167,7 @@ void H2Session::close(Error why) {
   if (phase_ == Phase::serving) left_ = !ended_;
   phase_ = Phase::closing;
   timer_.disarm();
+  if (keepalive_ != nullptr) keepalive_->stop();
   if (exchanges_ > 0) cut_ = true;
   codec_.abort(why);
   transport_->close(why);
@@ -164,6 +176,7 @@ void H2Session::close(Error why) {
 void H2Session::on_closed(Error why) {
   phase_ = Phase::closing;
   timer_.disarm();
+  if (keepalive_ != nullptr) keepalive_->stop();
   why.origin = Origin::downstream;
   if (exchanges_ > 0) cut_ = true;
   codec_.abort(why);

@@ -11,6 +11,7 @@
 #include "core/transport.h"
 #include "core/worker.h"
 #include "proxy/downstream.h"
+#include "proxy/h2_keepalive.h"
 
 namespace ringside {
 
@@ -58,6 +59,7 @@ class H2Session final : public Downstream,
   void on_grant(size_t wire_bytes) override;
 
   void decode(Slice bytes);
+  void start_codec();
   void watch();
   void linger();
   void end_after_client();
@@ -68,6 +70,7 @@ class H2Session final : public Downstream,
 
   std::unique_ptr<Transport> transport_;
   H2ServerCodec codec_;
+  std::unique_ptr<H2Keepalive> keepalive_;  // null: no PINGs of ours
   TimerFor<H2Session, &H2Session::on_timer> timer_{*this};
   Instant started_{};
   Instant since_{};          // no stream, or lingering, or draining

@@ -37,7 +37,7 @@ void Shard::adopt(std::shared_ptr<const Snapshot> snapshot, std::vector<int> lis
     clusters_.push_back(std::make_unique<Cluster>(
         worker_, entry->spec, entry->breaker, stat_cells().block(entry->stats),
         entry->spec->tls != nullptr ? stat_cells().block(entry->tls_stats) : StatBlock<TlsStat>(), codec_pools_));
-    if (entry->spec->http2.has_value()) {
+    if (entry->spec->upstream_protocol != UpstreamProtocol::http1) {
       const ClusterSpec& spec = *entry->spec;
       clusters_.back()->h2_stats().attach(
           registry_, cluster_http2_scope(spec.alt_stat_name.empty() ? spec.name : spec.alt_stat_name), worker_.index());

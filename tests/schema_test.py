@@ -46,6 +46,7 @@ UPSTREAM = {
     "tcp_proxy.proto": ["envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy"],
     "tls.proto": ["envoy.extensions.transport_sockets.tls.v3.tls"],
     "tls_common.proto": ["envoy.extensions.transport_sockets.tls.v3.common"],
+    "types.proto": ["envoy.type.v3.percent", "envoy.type.v3.range"],
 }
 
 
@@ -59,6 +60,8 @@ INERT = {
     "FilterChain.filter_chain_match": "empty",
     "FilterChain.metadata": "opaque",
     "FilterChain.name": "a label",
+    "Http2ProtocolOptions.max_metadata_size": "METADATA frames are read past",
+    "Http2ProtocolOptions.use_oghttp2_codec": "there is no other codec",
     "HttpFilter.is_optional": "read from the text, when the type of the filter is looked up",
     "HttpFilter.name": "a label",
     "LbEndpoint.metadata": "opaque",

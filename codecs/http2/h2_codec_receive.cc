@@ -247,7 +247,12 @@ void H2Codec::finish_block() {
     }
   }
   release_block();
-  if (fault && !dead_) reset_by_fault(stream_id, streams_.find(stream_id), fault);
+  if (!fault || dead_) return;
+  if (fault.code == H2Code::protocol_error && !limits_.stream_error_on_invalid_message) {
+    ++stats_.rx_messaging_error;
+    return fail(fault);
+  }
+  reset_by_fault(stream_id, streams_.find(stream_id), fault);
 }
 
 void H2Codec::on_trailers(H2Stream& stream) {

@@ -7,6 +7,26 @@
 
 namespace ringside {
 
+Endpoint::Endpoint(Cluster& cluster, std::shared_ptr<Host> host, uint32_t worker)
+    : host_(std::move(host)),
+      cells_(host_->cells(worker)),
+      pool_(cluster, *this,
+            cluster.spec().upstream_protocol == UpstreamProtocol::as_downstream ? UpstreamProtocol::http1
+                                                                                : cluster.spec().upstream_protocol) {
+  if (cluster.spec().upstream_protocol == UpstreamProtocol::as_downstream)
+    http2_pool_ = std::make_unique<ConnectionPool>(cluster, *this, UpstreamProtocol::http2);
+}
+
+void Endpoint::drain() {
+  pool_.drain();
+  if (http2_pool_ != nullptr) http2_pool_->drain();
+}
+
+void Endpoint::close_all(Error why) {
+  pool_.close_all(why);
+  if (http2_pool_ != nullptr) http2_pool_->close_all(why);
+}
+
 Cluster::Cluster(Worker& worker, std::shared_ptr<const ClusterSpec> spec, std::shared_ptr<BreakerCells> breaker_cells,
                  StatBlock<ClusterStat> stats, StatBlock<TlsStat> tls_stats, CodecPools& codec_pools)
     : worker_(worker),
@@ -17,7 +37,7 @@ Cluster::Cluster(Worker& worker, std::shared_ptr<const ClusterSpec> spec, std::s
       codec_pools_(codec_pools) {
   h1_limits_.enable_trailers = spec_->enable_trailers;
   h1_limits_.header_count_max = spec_->protocol.headers_count_max;
-  if (spec_->http2.has_value()) h2_limits_ = h2_limits_of(*spec_->http2);
+  h2_limits_ = h2_limits_of(spec_->http2);
   h2_limits_.header_count_max = spec_->protocol.headers_count_max;
   if (spec_->tls != nullptr && spec_->tls_sessions_max > 0)
     tls_sessions_ = std::make_unique<TlsSessions>(spec_->tls, spec_->tls_sessions_max);
@@ -25,11 +45,13 @@ Cluster::Cluster(Worker& worker, std::shared_ptr<const ClusterSpec> spec, std::s
 
 Cluster::~Cluster() = default;
 
-std::unique_ptr<Transport> Cluster::make_transport(int fd, const Host& host, TlsUser& user) {
+std::unique_ptr<Transport> Cluster::make_transport(int fd, const Host& host, TlsUser& user,
+                                                   std::vector<std::string> alpn) {
   auto plain = std::make_unique<TcpTransport>(worker_, fd);
   if (spec_->tls == nullptr) return plain;
   TlsConnectionOptions options{.user = &user, .stats = &tls_stats_, .sessions = tls_sessions_.get()};
   if (spec_->tls_host_name) options.server_name = host.hostname();
+  if (!spec_->tls_alpn_set) options.alpn = std::move(alpn);
   return std::make_unique<TlsTransport>(worker_, spec_->tls, std::move(plain), std::move(options));
 }
 
@@ -45,7 +67,7 @@ void Cluster::adopt(const HostSet& hosts) {
   }
   for (std::unique_ptr<Endpoint>& endpoint : endpoints_) {
     if (endpoint == nullptr) continue;
-    endpoint->pool().drain();
+    endpoint->drain();
     leaving_.push_back(std::move(endpoint));
   }
   endpoints_ = std::move(next);
@@ -58,7 +80,7 @@ void Cluster::adopt(const HostSet& hosts) {
 }
 
 void Cluster::sweep() {
-  std::erase_if(leaving_, [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->pool().empty(); });
+  std::erase_if(leaving_, [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->quiet(); });
 }
 
 Endpoint* Cluster::pick() {
@@ -81,17 +103,17 @@ Endpoint* Cluster::pick() {
 }
 
 void Cluster::drain() {
-  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) endpoint->pool().drain();
+  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) endpoint->drain();
 }
 
 void Cluster::close_all() {
   const Error why{ErrorCode::cancelled, Origin::local, Retry::never, "shutting down"};
-  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) endpoint->pool().close_all(why);
-  for (const std::unique_ptr<Endpoint>& endpoint : leaving_) endpoint->pool().close_all(why);
+  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) endpoint->close_all(why);
+  for (const std::unique_ptr<Endpoint>& endpoint : leaving_) endpoint->close_all(why);
 }
 
 bool Cluster::quiet() const {
-  const auto is_quiet = [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->pool().empty(); };
+  const auto is_quiet = [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->quiet(); };
   return std::all_of(endpoints_.begin(), endpoints_.end(), is_quiet) &&
          std::all_of(leaving_.begin(), leaving_.end(), is_quiet);
 }

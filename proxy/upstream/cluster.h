@@ -27,18 +27,24 @@ struct CodecPools {
 
 class Endpoint {
  public:
-  Endpoint(Cluster& cluster, std::shared_ptr<Host> host, uint32_t worker)
-      : host_(std::move(host)), cells_(host_->cells(worker)), pool_(cluster, *this) {}
+  Endpoint(Cluster& cluster, std::shared_ptr<Host> host, uint32_t worker);
   const Host& host() const { return *host_; }
   const std::shared_ptr<Host>& shared_host() const { return host_; }
   HostCells& cells() { return cells_; }
-  ConnectionPool& pool() { return pool_; }
+  // For a request that came by `version`.
+  ConnectionPool& pool(HttpVersion version) {
+    return http2_pool_ != nullptr && version == HttpVersion::http2 ? *http2_pool_ : pool_;
+  }
+  void drain();
+  void close_all(Error why);
+  bool quiet() const { return pool_.empty() && (http2_pool_ == nullptr || http2_pool_->empty()); }
   int64_t round_robin_credit = 0;
 
  private:
   std::shared_ptr<Host> host_;
   HostCells& cells_;
   ConnectionPool pool_;
+  std::unique_ptr<ConnectionPool> http2_pool_;  // where requests go on in what they came by
 };
 
 class Cluster {
@@ -62,7 +68,7 @@ class Cluster {
   Breaker& breaker() { return breaker_; }
   StatBlock<ClusterStat>& stats() { return stats_; }
   // For a connected socket: plain, or a TlsTransport whose `user` hears of its handshake where the cluster has TLS.
-  std::unique_ptr<Transport> make_transport(int fd, const Host& host, TlsUser& user);
+  std::unique_ptr<Transport> make_transport(int fd, const Host& host, TlsUser& user, std::vector<std::string> alpn = {});
   const H1Limits& h1_limits() const { return h1_limits_; }
   const H2Limits& h2_limits() const { return h2_limits_; }
   H1ScratchPool& h1_scratch() { return codec_pools_.h1; }

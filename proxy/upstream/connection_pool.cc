@@ -4,7 +4,8 @@
 
 namespace ringside {
 
-ConnectionPool::ConnectionPool(Cluster& cluster, Endpoint& endpoint) : cluster_(cluster), endpoint_(endpoint) {}
+ConnectionPool::ConnectionPool(Cluster& cluster, Endpoint& endpoint, UpstreamProtocol protocol)
+    : cluster_(cluster), endpoint_(endpoint), protocol_(protocol), http2_expected_(protocol != UpstreamProtocol::http1) {}
 
 ConnectionPool::~ConnectionPool() { RS_CHECK(connections_ == 0 && waiting_.empty()); }
 
@@ -31,8 +32,18 @@ UpstreamConnection* ConnectionPool::take_ready() {
 
 // One dial for as many of those that wait as a connection is going to take.
 bool ConnectionPool::more_to_dial() const {
-  const uint64_t each = cluster_.spec().http2.has_value() ? cluster_.h2_limits().streams_max : 1;
+  const uint64_t each = http2_expected_ ? cluster_.h2_limits().streams_max : 1;
   return dialing_ * each < waiting_count_;
+}
+
+// An endpoint without any connection may always have one.
+bool ConnectionPool::may_dial() const {
+  return connections_ == 0 || !cluster_.breaker().full(Resource::connections);
+}
+
+void ConnectionPool::replace(UpstreamConnection& from, UpstreamConnection& by) {
+  from.Link<UpstreamConnection>::unlink();
+  others_.push_back(by);
 }
 
 Result<UpstreamConnection*> ConnectionPool::lease(LeaseUser& user) {
@@ -46,9 +57,8 @@ Result<UpstreamConnection*> ConnectionPool::lease(LeaseUser& user) {
   stats.inc(ClusterStat::upstream_rq_pending_active);
   waiting_.push_back(user);
   ++waiting_count_;
-  // Within the limit; an endpoint without any connection may always have one.
   if (more_to_dial()) {
-    if (!cluster_.breaker().full(Resource::connections) || connections_ == 0)
+    if (may_dial())
       dial_one();
     else
       stats.inc(ClusterStat::upstream_cx_overflow);
@@ -81,6 +91,8 @@ void ConnectionPool::dial_one() {
 void ConnectionPool::on_connected(UpstreamConnection& connection) {
   --dialing_;
   on_capacity(connection);
+  // One was dialed for many, and turned out to take one at a time.
+  while (protocol_ == UpstreamProtocol::by_alpn && more_to_dial() && may_dial()) dial_one();
 }
 
 void ConnectionPool::on_connect_failed(UpstreamConnection& connection, Error why) {
@@ -117,7 +129,7 @@ void ConnectionPool::on_gone(UpstreamConnection& connection) {
   stats.inc(ClusterStat::upstream_cx_destroy);
   endpoint_.cells().subtract(HostStat::cx_active);
   // Its place may be what somebody waits for.
-  if (!closed_ && more_to_dial() && (connections_ == 0 || !cluster_.breaker().full(Resource::connections))) dial_one();
+  if (!closed_ && more_to_dial() && may_dial()) dial_one();
 }
 
 void ConnectionPool::fail_waiting(Error why) {

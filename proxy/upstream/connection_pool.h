@@ -1,7 +1,8 @@
 #pragma once
-// The upstream connections of one endpoint on one worker, and the requests that wait for one.
+// The upstream connections of one endpoint on one worker that speak the same, and the requests that wait for one.
 #include "core/intrusive_list.h"
 #include "core/worker.h"
+#include "proxy/specs.h"
 #include "proxy/upstream/upstream_connection.h"
 
 namespace ringside {
@@ -23,7 +24,8 @@ class LeaseUser : public Link<LeaseUser> {
 
 class ConnectionPool {
  public:
-  ConnectionPool(Cluster& cluster, Endpoint& endpoint);
+  // `protocol`: http1, http2 or by_alpn.
+  ConnectionPool(Cluster& cluster, Endpoint& endpoint, UpstreamProtocol protocol);
   ~ConnectionPool();
 
   // A connection at once, or null: on_lease or on_lease_failed follows, never from inside this call, unless the user unlinks
@@ -40,9 +42,13 @@ class ConnectionPool {
   bool empty() const { return connections_ == 0; }
   Cluster& cluster() { return cluster_; }
   Endpoint& endpoint() { return endpoint_; }
+  UpstreamProtocol protocol() const { return protocol_; }
 
   // From its connections.
   void on_connected(UpstreamConnection& connection);
+  // By ALPN: what the endpoint speaks; `by` is what `from` has become.
+  void on_agreed(bool http2) { http2_expected_ = http2; }
+  void replace(UpstreamConnection& from, UpstreamConnection& by);
   void on_connect_failed(UpstreamConnection& connection, Error why);
   // It takes another exchange; not from inside of its codec where it has several.
   void on_capacity(UpstreamConnection& connection);
@@ -52,6 +58,7 @@ class ConnectionPool {
  private:
   void dial_one();
   bool more_to_dial() const;
+  bool may_dial() const;
   void sort(UpstreamConnection& connection);
   UpstreamConnection* take_ready();
   void fail_waiting(Error why);
@@ -64,6 +71,8 @@ class ConnectionPool {
   uint32_t connections_ = 0;
   uint32_t dialing_ = 0;
   uint32_t waiting_count_ = 0;
+  const UpstreamProtocol protocol_;
+  bool http2_expected_;  // of the next connection
   bool closed_ = false;
 };
 
