@@ -9,6 +9,12 @@
 #include "proxy/shard.h"
 
 namespace ringside {
+namespace {
+
+// A client that has more to ask soon finds the tables of its headers warm.
+constexpr Duration rest_after = seconds(3);
+
+}  // namespace
 
 H2Session::H2Session(LiveListener& listener, std::unique_ptr<Transport> transport, uint64_t id)
     : Downstream(listener, transport->peer_address(), id),
@@ -128,8 +134,9 @@ void H2Session::on_idle() {
   if (codec_.streams_active() > 0) return;
   since_ = worker().now();
   if (ended_ || codec_.drained()) return linger();
+  rests_ = false;
   // A timer that is armed looks again when it fires.
-  if (!timer_.armed()) worker().timers().arm_by(timer_, next_deadline());
+  if (!timer_.armed() || timer_.deadline() > since_ + rest_after) worker().timers().arm_by(timer_, next_deadline());
 }
 
 void H2Session::on_codec_error(Error why, uint16_t status) {
@@ -221,6 +228,7 @@ Instant H2Session::next_deadline() const {
   if (draining_ && !codec_.drained()) at_most(since_, std::max<Duration>(spec.drain_timeout, milliseconds(1)));
   if (codec_.streams_active() == 0) {
     if (!draining_) at_most(since_, spec.protocol.idle_timeout);
+    if (!rests_) at_most(since_, rest_after);
   } else {
     at_most(worker().now(), spec.protocol.idle_timeout);  // look again later
   }
@@ -270,6 +278,10 @@ void H2Session::on_serving_timer() {
   if (!stalls()) stalled_since_ = {};
   if (codec_.streams_active() > 0) return;
   if (codec_.drained()) return linger();
+  if (!rests_ && over(since_, rest_after)) {
+    codec_.rest();
+    rests_ = true;
+  }
   if (draining_ || !over(since_, spec.protocol.idle_timeout)) return;
   stats.inc(HttpStat::downstream_cx_idle_timeout);
   codec_.drain(H2Codec::Drain::now);

@@ -85,6 +85,7 @@ class H2Session final : public Downstream,
   bool ended_ : 1 = false;  // the client sent FIN
   bool left_ : 1 = false;   // we ended it before the client did
   bool cut_ : 1 = false;    // ended in the middle of an exchange
+  bool rests_ : 1 = true;   // idle for long, and holds no more than it must
 };
 
 }  // namespace ringside

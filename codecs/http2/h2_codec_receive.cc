@@ -162,6 +162,7 @@ void H2Codec::deliver_data(Slice piece) {
   const auto size = static_cast<uint32_t>(piece.size());
   H2Stream* const stream = data_stream_;
   if (stream == nullptr || stream->user == nullptr) return credit(size);
+  if (size <= h2::pack_bytes_max && stream->ungranted_bytes > 0) piece = stream->packing.copy(piece.text());
   stream->ungranted_bytes += size;
   const bool last = reader_.payload_left() == 0 && reader_.padding_left() == 0 && reader_.header().has(h2::end_stream);
   if (last) stream->in = H2Stream::In::ended;

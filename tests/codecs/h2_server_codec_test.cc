@@ -400,6 +400,24 @@ TEST(H2Server, LargeHeadsAreContinued) {
   EXPECT_EQ(client.responses[0]->last_head->fields.find("x-large")->value(), random);
 }
 
+TEST(H2Server, RestsWithItsPeerInStep) {
+  for (const uint32_t table_bytes : {0u, 100u, 4096u, 65536u}) {
+    ServerEnd server;
+    server.greet(setting(H2Setting::header_table_size, table_bytes));
+    uint32_t stream_id = 1;
+    for (int round = 0; round < 3; ++round) {
+      for (int request_of_round = 0; request_of_round < 2; ++request_of_round, stream_id += 2) {
+        server.feed(request(stream_id));
+        server.answer(server.last(), 200, {}, {{"x-first", "a"}, {"x-second", "b"}});
+        EXPECT_EQ(server.flush(),
+                  "HEADERS " + std::to_string(stream_id) + " {:status=200;x-first=a;x-second=b;} END\n");
+      }
+      server.codec.rest();
+      server.codec.rest();
+    }
+  }
+}
+
 TEST(H2Server, MemoryOfAnIdleConnection) {
   EXPECT_LE(sizeof(H2ServerCodec), 640u);
   EXPECT_LE(sizeof(H2Stream), 256u);

@@ -8,7 +8,7 @@ import harness
 import hpack
 import pytest
 from h2_peer import H2Client, H2Origin
-from harness import SLOWNESS, answering, cluster, http_listener, ok, route, wait_until
+from harness import SLOWNESS, cluster, http_listener, ok, route, wait_until
 from http2_test import upstream_http2
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
@@ -58,14 +58,14 @@ def listener(**http2):
 def raw_origin(upstream):
     """start(serve) -> its port, what it saw; serve(connection, each frame) after SETTINGS were sent."""
 
-    def start(serve):
+    def start(serve, settings=b""):
         seen = []
 
         def run(connection):
             preface = b""
             while len(preface) < 24:
                 preface += connection.recv(24 - len(preface))
-            connection.sendall(frame(SETTINGS))
+            connection.sendall(frame(SETTINGS, payload=settings))
             for each in frames(connection):
                 seen.append(each)
                 serve(connection, each)
@@ -206,3 +206,20 @@ def test_upstream_hears_what_it_did_wrong(proxy, raw_origin):
     wait_until(lambda: any(kind == GOAWAY and b"DATA without a stream" in payload for kind, _, _, payload in seen), "GOAWAY")
     wait_until(lambda: running.stat("cluster.origin.upstream_cx_active") == 0, "it is closed")
     assert running.stat("cluster.origin.upstream_cx_protocol_error") == 1
+
+
+@pytest.mark.release_only
+def test_one_byte_frames_in_front_of_a_closed_window(proxy, raw_origin):
+    """A window holds 262144 frames of one byte: each may not cost the block that it was received in."""
+    port, seen = raw_origin(lambda connection, each: None, settings=(4).to_bytes(2, "big") + bytes(4))
+    running = proxy([listener()], [cluster("origin", port, **upstream_http2())])
+    post = [(":method", "POST"), *REQUEST[1:]]
+    with raw_client(running.listen_ports["http"], headers(1, post, flags=4)) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        wait_until(lambda: any(kind == HEADERS for kind, *_ in seen), "the request is upstream")
+        before = running.rss_bytes()
+        for _ in range(30000):
+            client.sendall(frame(DATA, 0, 1, b"x"))  # mostly a segment each
+        wait_until(lambda: running.stat("cluster.origin.http2.pending_send_bytes") == 30000, "they wait")
+        grown = running.rss_bytes() - before
+    assert grown < 8 * 1024 * 1024, f"{grown / 1024 / 1024:.1f} MB"
