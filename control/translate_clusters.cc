@@ -160,6 +160,15 @@ void translate_auto_names(TranslateContext& context, const core_api::UpstreamHtt
     context.fail(options, Options::kOverrideAutoSniHeaderFieldNumber, "is no name of a header");
 }
 
+// Which protocol, and the options of both as far as they are there.
+template <class Options>
+void translate_choice(TranslateContext& context, UpstreamProtocol protocol, const Options& options, ClusterSpec& spec) {
+  spec.upstream_protocol = protocol;
+  spec.http2 = {};
+  if (options.has_http2_protocol_options()) translate_http2(context, options.http2_protocol_options(), spec.http2);
+  spec.enable_trailers = options.http_protocol_options().enable_trailers();
+}
+
 void translate_upstream_options(TranslateContext& context, const UpstreamOptions& options, ClusterSpec& spec) {
   if (options.has_common_http_protocol_options()) {
     translate_http_protocol(context, options.common_http_protocol_options(), spec.protocol);
@@ -167,23 +176,21 @@ void translate_upstream_options(TranslateContext& context, const UpstreamOptions
   if (options.has_upstream_http_protocol_options())
     translate_auto_names(context, options.upstream_http_protocol_options(), spec.auto_names);
   switch (options.upstream_protocol_options_case()) {
-    case UpstreamOptions::kExplicitHttpConfig:
-      spec.http2.reset();
-      if (options.explicit_http_config().has_http2_protocol_options()) {
-        translate_http2(context, options.explicit_http_config().http2_protocol_options(), spec.http2.emplace());
-      } else if (!options.explicit_http_config().has_http_protocol_options()) {
-        context.missing(options.explicit_http_config(), 0, "needs http_protocol_options or http2_protocol_options",
+    case UpstreamOptions::kExplicitHttpConfig: {
+      const auto& fixed = options.explicit_http_config();
+      if (!fixed.has_http2_protocol_options() && !fixed.has_http_protocol_options())
+        context.missing(fixed, 0, "needs http_protocol_options or http2_protocol_options",
                         "for HTTP/1.1 write http_protocol_options: {}");
-      }
-      spec.enable_trailers = options.explicit_http_config().http_protocol_options().enable_trailers();
-      break;
+      return translate_choice(
+          context, fixed.has_http2_protocol_options() ? UpstreamProtocol::http2 : UpstreamProtocol::http1, fixed, spec);
+    }
     case UpstreamOptions::kUseDownstreamProtocolConfig:
-      spec.http2.reset();
-      spec.enable_trailers = options.use_downstream_protocol_config().http_protocol_options().enable_trailers();
-      break;
+      return translate_choice(context, UpstreamProtocol::as_downstream, options.use_downstream_protocol_config(), spec);
+    case UpstreamOptions::kAutoConfig:
+      return translate_choice(context, UpstreamProtocol::by_alpn, options.auto_config(), spec);
     case UpstreamOptions::UPSTREAM_PROTOCOL_OPTIONS_NOT_SET:
       if (context.damaged(options)) break;
-      context.missing(options, 0, "needs explicit_http_config or use_downstream_protocol_config",
+      context.missing(options, 0, "needs explicit_http_config, use_downstream_protocol_config or auto_config",
                       "for HTTP/1.1 write explicit_http_config: { http_protocol_options: {} }");
       break;
   }
@@ -197,7 +204,8 @@ void translate_protocol(TranslateContext& context, const Cluster& cluster, Clust
     translate_auto_names(context, cluster.upstream_http_protocol_options(), spec.auto_names);
   context.number(cluster, Cluster::kMaxRequestsPerConnectionFieldNumber, spec.protocol.requests_per_connection_max);
   if (cluster.has_http2_protocol_options()) {
-    translate_http2(context, cluster.http2_protocol_options(), spec.http2.emplace());
+    translate_http2(context, cluster.http2_protocol_options(), spec.http2);
+    spec.upstream_protocol = UpstreamProtocol::http2;
   }
   for (const auto& [key, unused] : cluster.typed_extension_protocol_options()) {
     const auto* options = context.typed_in_map<UpstreamOptions>(cluster, key);
@@ -251,6 +259,10 @@ ClusterSpec translate_cluster(TranslateContext& context, const Cluster& cluster)
   spec.dns_family = translate_family(cluster.dns_lookup_family());
   translate_protocol(context, cluster, spec);
   translate_transport_sockets(context, cluster, spec);
+  if (spec.upstream_protocol == UpstreamProtocol::by_alpn && !cluster.has_transport_socket() &&
+      cluster.transport_socket_matches().empty())
+    context.fail(cluster, Cluster::kTypedExtensionProtocolOptionsFieldNumber, "auto_config needs TLS, whose ALPN decides",
+                 "write a transport_socket with UpstreamTlsContext");
   translate_thresholds(context, cluster, spec);
   translate_health(context, cluster, spec);
   translate_load_assignment(context, cluster, spec);

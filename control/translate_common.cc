@@ -226,6 +226,70 @@ void translate_http_protocol(TranslateContext& context, const core_api::HttpProt
   }
 }
 
+namespace {
+
+void translate_keepalive(TranslateContext& context, const core_api::KeepaliveSettings& settings, KeepaliveSpec& into) {
+  using Settings = core_api::KeepaliveSettings;
+  constexpr DurationFloor floor{.value = milliseconds(1)};
+  if (!settings.has_timeout()) context.missing(settings, Settings::kTimeoutFieldNumber);
+  context.duration(settings, Settings::kIntervalFieldNumber, into.interval, floor);
+  context.duration(settings, Settings::kTimeoutFieldNumber, into.timeout, floor);
+  context.duration(settings, Settings::kConnectionIdleIntervalFieldNumber, into.idle_interval, floor);
+  if (!settings.has_interval_jitter()) return;
+  into.jitter_percent = settings.interval_jitter().value();
+  if (!(into.jitter_percent >= 0 && into.jitter_percent <= 100))
+    context.fail(settings.interval_jitter(), envoy::type::v3::Percent::kValueFieldNumber, "must be within 0 to 100");
+}
+
+// RFC 9113 6.5.2, RFC 8441 3
+enum class H2SettingName : uint32_t {
+  header_table_size = 1,
+  enable_push = 2,
+  max_concurrent_streams = 3,
+  initial_window_size = 4,
+  max_frame_size = 5,
+  max_header_list_size = 6,
+  enable_connect_protocol = 8,
+};
+
+// What has a field of its own, or is not ours to choose: the field's name, or why it cannot be had. Empty: may be set.
+std::string_view setting_refused(uint32_t identifier) {
+  switch (static_cast<H2SettingName>(identifier)) {
+    case H2SettingName::header_table_size: return "is set by hpack_table_size";
+    case H2SettingName::enable_push: return "asks for server push, which is not supported";
+    case H2SettingName::max_concurrent_streams: return "is set by max_concurrent_streams";
+    case H2SettingName::initial_window_size: return "is set by initial_stream_window_size";
+    case H2SettingName::max_frame_size: return "asks for larger frames, which are not supported";
+    case H2SettingName::max_header_list_size: return "is set by the limits of headers";
+    case H2SettingName::enable_connect_protocol: return "offers extended CONNECT, which is not supported";
+  }
+  return {};
+}
+
+void translate_settings(TranslateContext& context, const core_api::Http2ProtocolOptions& options, Http2Spec& into) {
+  using Options = core_api::Http2ProtocolOptions;
+  using Parameter = Options::SettingsParameter;
+  constexpr int settings_max = 16;
+  if (options.custom_settings_parameters_size() > settings_max)
+    context.fail(options, Options::kCustomSettingsParametersFieldNumber, fmt::format("more than {} settings", settings_max));
+  for (const Parameter& parameter : options.custom_settings_parameters()) {
+    uint32_t identifier = 0;
+    if (!parameter.has_identifier()) context.missing(parameter, Parameter::kIdentifierFieldNumber);
+    if (!parameter.has_value()) context.missing(parameter, Parameter::kValueFieldNumber);
+    context.number(parameter, Parameter::kIdentifierFieldNumber, identifier, {.min = 1, .max = 0xffff});
+    const std::string_view refused = setting_refused(identifier);
+    if (!refused.empty())
+      context.fail(parameter, Parameter::kIdentifierFieldNumber, fmt::format("setting {} {}", identifier, refused));
+    for (const Http2SettingSpec& other : into.custom_settings) {
+      if (other.identifier == identifier)
+        context.fail(parameter, Parameter::kIdentifierFieldNumber, fmt::format("setting {} is there twice", identifier));
+    }
+    into.custom_settings.push_back({static_cast<uint16_t>(identifier), parameter.value().value()});
+  }
+}
+
+}  // namespace
+
 void translate_http2(TranslateContext& context, const core_api::Http2ProtocolOptions& options, Http2Spec& into) {
   using Options = core_api::Http2ProtocolOptions;
   constexpr NumberRange window{.min = 65535, .max = 0x7fffffff};
@@ -240,6 +304,11 @@ void translate_http2(TranslateContext& context, const core_api::Http2ProtocolOpt
   context.number(options, Options::kMaxInboundPriorityFramesPerStreamFieldNumber, into.priority_frames_per_stream);
   context.number(options, Options::kMaxInboundWindowUpdateFramesPerDataFrameSentFieldNumber,
                  into.window_updates_per_data_frame, {.min = 1, .max = 100'000'000});
+  into.stream_error_on_invalid_message = options.stream_error_on_invalid_http_messaging();
+  context.flag(options, Options::kOverrideStreamErrorOnInvalidHttpMessageFieldNumber, into.stream_error_on_invalid_message);
+  if (options.has_connection_keepalive())
+    translate_keepalive(context, options.connection_keepalive(), into.keepalive.emplace());
+  translate_settings(context, options, into);
 }
 
 }  // namespace ringside

@@ -261,7 +261,7 @@ void translate_health(TranslateContext& context, const Cluster& cluster, Cluster
   check->where = context.where(cluster.health_checks(0));
   check->host = cluster.name();
   translate_check(context, cluster.health_checks(0), *check);
-  if (check->kind == HealthCheckKind::grpc && !spec.http2) {
+  if (check->kind == HealthCheckKind::grpc && spec.upstream_protocol != UpstreamProtocol::http2) {
     context.fail(cluster.health_checks(0), HealthCheck::kGrpcHealthCheckFieldNumber, "needs a cluster that speaks HTTP/2",
                  "give the cluster http2_protocol_options: {}");
   }

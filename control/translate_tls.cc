@@ -289,9 +289,7 @@ struct ServerUse {
   // Where the configuration gives none: a context that is made anew opens the tickets of the one before.
   std::shared_ptr<const TlsTicketKeys> ticket_keys;
 };
-struct ClientUse {
-  bool http2 = false;
-};
+struct ClientUse {};  // on nothing
 
 // A client that is offered HTTP/2 speaks it.
 void withhold_http2(TranslateContext& context, const api::CommonTlsContext& common, Draft& draft) {
@@ -323,7 +321,7 @@ TlsContextPtr make_context(TranslateContext& context, const api::DownstreamTlsCo
   });
 }
 
-TlsContextPtr make_context(TranslateContext& context, const api::UpstreamTlsContext& tls, const ClientUse& use) {
+TlsContextPtr make_context(TranslateContext& context, const api::UpstreamTlsContext& tls, const ClientUse&) {
   if (!tls.has_common_tls_context()) {
     context.missing(tls, api::UpstreamTlsContext::kCommonTlsContextFieldNumber, "is required",
                     "without one nobody would be believed or asked: write common_tls_context: {} if that is meant");
@@ -331,8 +329,6 @@ TlsContextPtr make_context(TranslateContext& context, const api::UpstreamTlsCont
   }
   const api::CommonTlsContext& common = tls.common_tls_context();
   Draft draft = translate_common(context, common);
-  // A server that is not told takes us for HTTP/1.1.
-  if (use.http2 && draft.spec.alpn.empty()) draft.spec.alpn.emplace_back("h2");
   TlsClientSpec spec;
   spec.server_name = tls.sni();
   spec.allow_renegotiation = tls.allow_renegotiation();
@@ -443,7 +439,8 @@ UpstreamSocketSpec translate_upstream_socket(TranslateContext& context, const Tr
   UpstreamSocketSpec spec;
   if (!has_content(context, socket)) return spec;
   if (const auto* tls = context.typed<api::UpstreamTlsContext>(socket.typed_config())) {
-    spec.tls = translate_context(context, *tls, ClientUse{.http2 = cluster.http2.has_value()});
+    spec.tls = translate_context(context, *tls, ClientUse{});
+    spec.tls_alpn_set = !tls->common_tls_context().alpn_protocols().empty();
     spec.tls_host_name = tls->auto_host_sni();
     context.number(*tls, api::UpstreamTlsContext::kMaxSessionKeysFieldNumber, spec.tls_sessions_max);
     if (spec.tls != nullptr && cluster.auto_names.validation && !spec.tls->verifier().trusts()) {

@@ -58,8 +58,7 @@ constexpr auto table = std::to_array<MessageFields>({
      "allow_chunked_length? allow_custom_methods? header_key_format ignore_http_11_upgrade "
      "override_stream_error_on_invalid_http_message send_fully_qualified_url? use_balsa_parser"},
     {"envoy.config.core.v3.Http2ProtocolOptions",
-     "allow_connect? allow_metadata? connection_keepalive custom_settings_parameters max_metadata_size "
-     "override_stream_error_on_invalid_http_message stream_error_on_invalid_http_messaging? use_oghttp2_codec"},
+     "allow_connect? allow_metadata?"},
     {"envoy.config.core.v3.HttpProtocolOptions",
      "max_response_headers_kb"},
     {"envoy.config.core.v3.Metadata",
@@ -166,12 +165,14 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
      "enforce_rsa_key_usage"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-     "auto_config hash_policy header_validation_config http_filters outlier_detection request_mirror_policies "
-     "retry_policy"},
+     "hash_policy header_validation_config http_filters outlier_detection request_mirror_policies retry_policy "
+     "upstream_http_protocol_options"},
+    {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig",
+     "alternate_protocols_cache_options http3_protocol_options"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig",
      "http3_protocol_options"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig",
-     "http2_protocol_options http3_protocol_options"},
+     "http3_protocol_options"},
     {"envoy.type.matcher.v3.RegexMatcher.GoogleRE2",
      "max_program_size"},
     {"envoy.type.matcher.v3.StringMatcher",

@@ -116,8 +116,9 @@ void Exchange::lease_connection() {
 }
 
 ConnectionPool& Exchange::pool_of_endpoint() {
-  if (!cluster_->wants_terms(*host_)) return endpoint_->pool();
-  return endpoint_->pool_on(cluster_->terms_of(*host_, *request_, session_.peer_address(), session_.local_address()));
+  if (!cluster_->wants_terms(*host_)) return endpoint_->pool(session_.version());
+  return endpoint_->pool_on(cluster_->terms_of(*host_, *request_, session_.peer_address(), session_.local_address()),
+                            session_.version());
 }
 
 void Exchange::on_lease_failed(Error why) {

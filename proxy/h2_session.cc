@@ -2,12 +2,19 @@
 
 #include <algorithm>
 
+#include "codecs/http2/h2_frame.h"
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
 #include "proxy/listener/live_chain.h"
 #include "proxy/shard.h"
 
 namespace ringside {
+namespace {
+
+// A client that has more to ask soon finds the tables of its headers warm.
+constexpr Duration rest_after = seconds(3);
+
+}  // namespace
 
 H2Session::H2Session(LiveChain& listener, std::unique_ptr<Transport> transport, uint64_t id)
     : Downstream(listener, transport->peer_address(), id),
@@ -26,15 +33,23 @@ void H2Session::on_retired() { listener_.shard().free_h2_session(*this); }
 
 void H2Session::start() {
   transport_->start(*this, listener_.spec().connection_buffer_bytes_max);
-  codec_.start();
+  start_codec();
   worker().timers().arm_by(timer_, next_deadline());
 }
 
-void H2Session::take_over(Instant started, Slice bytes) {
+void H2Session::start_codec() {
+  codec_.start();
+  const std::optional<KeepaliveSpec>& keepalive = listener_.http().spec().http2.keepalive;
+  if (!keepalive.has_value()) return;
+  keepalive_ = std::make_unique<H2Keepalive>(worker(), codec_, *keepalive);
+  keepalive_->start();
+}
+
+void H2Session::take_over(Instant started, size_t preface_seen_bytes, Slice bytes) {
   started_ = started;
   transport_->hand_over(*this);
-  codec_.start();
-  decode(worker().output().copy(h2::preface));
+  start_codec();
+  if (preface_seen_bytes > 0) decode(worker().output().copy(h2::preface.substr(0, preface_seen_bytes)));
   if (!bytes.empty()) decode(std::move(bytes));
   if (phase_ == Phase::serving) worker().timers().arm_by(timer_, next_deadline());
 }
@@ -55,6 +70,7 @@ void H2Session::decode(Slice bytes) {
     codec_.pass_time(static_cast<uint32_t>(std::min<int64_t>(whole_seconds, 3600)));
   }
   codec_.decode(std::move(bytes));
+  if (keepalive_ != nullptr) keepalive_->on_bytes();
   watch();
 }
 
@@ -118,14 +134,16 @@ void H2Session::on_idle() {
   if (codec_.streams_active() > 0) return;
   since_ = worker().now();
   if (ended_ || codec_.drained()) return linger();
+  rests_ = false;
   // A timer that is armed looks again when it fires.
-  if (!timer_.armed()) worker().timers().arm_by(timer_, next_deadline());
+  if (!timer_.armed() || timer_.deadline() > since_ + rest_after) worker().timers().arm_by(timer_, next_deadline());
 }
 
 void H2Session::on_codec_error(Error why, uint16_t status) {
   static_cast<void>(status);
   if (why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large)
     listener_.http_stats().inc(HttpStat::downstream_cx_protocol_error);
+  if (why.code == ErrorCode::timed_out) return close(why);  // nobody reads what lingering would wait for
   linger();
 }
 
@@ -143,6 +161,7 @@ void H2Session::drain() {
 void H2Session::linger() {
   if (phase_ != Phase::serving) return;
   phase_ = Phase::lingering;
+  if (keepalive_ != nullptr) keepalive_->stop();
   left_ = !ended_;
   since_ = worker().now();
   transport_->finish();
@@ -155,6 +174,7 @@ void H2Session::close(Error why) {
   if (phase_ == Phase::serving) left_ = !ended_;
   phase_ = Phase::closing;
   timer_.disarm();
+  if (keepalive_ != nullptr) keepalive_->stop();
   if (exchanges_ > 0) cut_ = true;
   codec_.abort(why);
   transport_->close(why);
@@ -163,6 +183,7 @@ void H2Session::close(Error why) {
 void H2Session::on_closed(Error why) {
   phase_ = Phase::closing;
   timer_.disarm();
+  if (keepalive_ != nullptr) keepalive_->stop();
   why.origin = Origin::downstream;
   if (exchanges_ > 0) cut_ = true;
   codec_.abort(why);
@@ -207,6 +228,7 @@ Instant H2Session::next_deadline() const {
   if (draining_ && !codec_.drained()) at_most(since_, std::max<Duration>(spec.drain_timeout, milliseconds(1)));
   if (codec_.streams_active() == 0) {
     if (!draining_) at_most(since_, spec.protocol.idle_timeout);
+    if (!rests_) at_most(since_, rest_after);
   } else {
     at_most(worker().now(), spec.protocol.idle_timeout);  // look again later
   }
@@ -256,6 +278,10 @@ void H2Session::on_serving_timer() {
   if (!stalls()) stalled_since_ = {};
   if (codec_.streams_active() > 0) return;
   if (codec_.drained()) return linger();
+  if (!rests_ && over(since_, rest_after)) {
+    codec_.rest();
+    rests_ = true;
+  }
   if (draining_ || !over(since_, spec.protocol.idle_timeout)) return;
   stats.inc(HttpStat::downstream_cx_idle_timeout);
   codec_.drain(H2Codec::Drain::now);

@@ -11,6 +11,7 @@
 #include "core/transport.h"
 #include "core/worker.h"
 #include "proxy/downstream.h"
+#include "proxy/h2_keepalive.h"
 
 namespace ringside {
 
@@ -25,8 +26,8 @@ class H2Session final : public Downstream,
   void on_retired() override;
   // On a fresh transport.
   void start();
-  // On one that was read from before, as far as the end of the client's preface; `bytes` follow it.
-  void take_over(Instant started, Slice bytes);
+  // On one that was read from before, as far as some bytes of the client's preface; `bytes` follow them.
+  void take_over(Instant started, size_t preface_seen_bytes, Slice bytes);
 
   Address local_address() const override { return local_address_of(*transport_); }
   HttpVersion version() const override { return HttpVersion::http2; }
@@ -58,6 +59,7 @@ class H2Session final : public Downstream,
   void on_grant(size_t wire_bytes) override;
 
   void decode(Slice bytes);
+  void start_codec();
   void watch();
   void linger();
   void end_after_client();
@@ -68,6 +70,7 @@ class H2Session final : public Downstream,
 
   std::unique_ptr<Transport> transport_;
   H2ServerCodec codec_;
+  std::unique_ptr<H2Keepalive> keepalive_;  // null: no PINGs of ours
   TimerFor<H2Session, &H2Session::on_timer> timer_{*this};
   Instant started_{};
   Instant since_{};          // no stream, or lingering, or draining
@@ -82,6 +85,7 @@ class H2Session final : public Downstream,
   bool ended_ : 1 = false;  // the client sent FIN
   bool left_ : 1 = false;   // we ended it before the client did
   bool cut_ : 1 = false;    // ended in the middle of an exchange
+  bool rests_ : 1 = true;   // idle for long, and holds no more than it must
 };
 
 }  // namespace ringside

@@ -11,6 +11,12 @@
 #include "proxy/shard.h"
 
 namespace ringside {
+namespace {
+
+// So much of HTTP/2's preface is nothing that HTTP/1 has a use for, as Envoy holds it.
+constexpr std::string_view preface_decides = h2::preface.substr(0, h2::preface_decides_bytes);
+
+}  // namespace
 
 Session::Session(LiveChain& listener, std::unique_ptr<Transport> transport)
     : Downstream(listener, transport->peer_address(), listener.shard().next_connection_id()),
@@ -36,13 +42,21 @@ void Session::begin_serving() {
   listener_.http_stats().inc(HttpStat::downstream_cx_http1_active);
 }
 
-// Bytes that a client of HTTP/2 begins with are counted, not kept: what they are is known. HTTP/1 begins with the first that is not.
+// ALPN decides where it was agreed on. Otherwise, what a client of HTTP/2 begins with is counted, not kept: what it is, is known.
+// HTTP/1 begins with the first other byte.
 void Session::sniff(Slice bytes) {
-  const std::string_view due = std::string_view(h2::preface).substr(preface_seen_bytes_);
+  const TlsTransport* const tls = listener_.tls_of(*transport_);
+  const std::string_view agreed = tls != nullptr ? tls->alpn() : std::string_view();
+  if (agreed == "h2") return hand_over(std::move(bytes));
+  if (!agreed.empty()) {
+    begin_serving();
+    return decode(std::move(bytes));
+  }
+  const std::string_view due = preface_decides.substr(preface_seen_bytes_);
   const std::string_view seen = bytes.text().substr(0, due.size());
   if (!due.starts_with(seen)) {
     begin_serving();
-    if (preface_seen_bytes_ > 0) decode(worker().output().copy(std::string_view(h2::preface).substr(0, preface_seen_bytes_)));
+    if (preface_seen_bytes_ > 0) decode(worker().output().copy(preface_decides.substr(0, preface_seen_bytes_)));
     return decode(std::move(bytes));
   }
   preface_seen_bytes_ += static_cast<uint8_t>(seen.size());
@@ -55,7 +69,7 @@ void Session::sniff(Slice bytes) {
 void Session::hand_over(Slice bytes) {
   phase_ = Phase::closing;
   timer_.disarm();
-  listener_.on_http2(std::move(transport_), {.started = started_, .id = id(), .draining = draining_, .first_bytes = std::move(bytes)});
+  listener_.on_http2(std::move(transport_), {.started = started_, .id = id(), .draining = draining_, .preface_seen_bytes = preface_seen_bytes_, .first_bytes = std::move(bytes)});
   Link<Session>::unlink();
   worker().retire(*this);
 }

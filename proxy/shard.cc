@@ -39,7 +39,7 @@ void Shard::adopt(std::shared_ptr<const Snapshot> snapshot, std::vector<int> lis
         entry->spec->any_tls() ? stat_cells().block(entry->tls_stats) : StatBlock<TlsStat>(), codec_pools_));
     for (const StatGroup<SocketMatchStat>& match : entry->match_stats)
       clusters_.back()->count_matches(stat_cells().block(match));
-    if (entry->spec->http2.has_value()) {
+    if (entry->spec->upstream_protocol != UpstreamProtocol::http1) {
       const ClusterSpec& spec = *entry->spec;
       clusters_.back()->h2_stats().attach(
           registry_, cluster_http2_scope(spec.alt_stat_name.empty() ? spec.name : spec.alt_stat_name), worker_.index());

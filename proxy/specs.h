@@ -206,6 +206,18 @@ struct Http1Spec {
   bool enable_trailers = false;
 };
 
+// config.core.v3.KeepaliveSettings
+struct KeepaliveSpec {
+  Duration interval{0};       // between two PINGs
+  Duration timeout{0};        // for an answer, or anything else from the peer
+  Duration idle_interval{0};  // upstream: a silent connection is asked before it gets a request
+  double jitter_percent = 15;
+};
+struct Http2SettingSpec {
+  uint16_t identifier = 0;
+  uint32_t value = 0;
+};
+
 // config.core.v3.Http2ProtocolOptions. Envoy's defaults but for the windows, which bound what unread bodies hold: Envoy has 16 and
 // 24 MiB.
 struct Http2Spec {
@@ -218,6 +230,9 @@ struct Http2Spec {
   uint32_t empty_frames_max = 1;
   uint32_t priority_frames_per_stream = 100;
   uint32_t window_updates_per_data_frame = 10;
+  bool stream_error_on_invalid_message = false;
+  std::optional<KeepaliveSpec> keepalive;
+  std::vector<Http2SettingSpec> custom_settings;
 };
 
 // forward_client_cert_details and set_current_client_cert_details
@@ -372,6 +387,7 @@ struct UpstreamSocketSpec {
   std::string name;               // of a match
   TlsContextPtr tls;              // null: plain bytes
   bool tls_host_name = false;     // an endpoint's hostname is its server name, where it has one
+  bool tls_alpn_set = false;      // the context says what is offered by ALPN; otherwise each pool offers what it speaks
   uint32_t tls_sessions_max = 1;  // kept by each worker
   ProxyProtocol proxy_protocol = ProxyProtocol::none;  // a header before everything else
 };
@@ -388,6 +404,8 @@ struct RetryBudgetSpec {
   double percent = 20;
   uint32_t retries_min = 3;
 };
+// What its endpoints are spoken to in: fixed; what TLS agrees on; what the request came by.
+enum class UpstreamProtocol : uint8_t { http1, http2, by_alpn, as_downstream };
 // One priority of config.cluster.v3.CircuitBreakers
 struct ThresholdsSpec {
   uint32_t connections_max = 1024;
@@ -438,8 +456,8 @@ struct ClusterSpec {
   ThresholdsSpec thresholds, thresholds_high;
   HttpProtocolSpec protocol;  // idle_timeout, requests_per_connection_max, connection_duration_max
   bool enable_trailers = false;
-  // HTTP/2 to every endpoint; none: HTTP/1.1.
-  std::optional<Http2Spec> http2;
+  UpstreamProtocol upstream_protocol = UpstreamProtocol::http1;
+  Http2Spec http2;
   Duration dns_refresh_rate = seconds(5);
   bool respect_dns_ttl = false;
   DnsFamily dns_family = DnsFamily::automatic;

@@ -67,6 +67,8 @@ INERT = {
     "DownstreamTlsContext.disable_stateful_session_resumption": "the server keeps no sessions",
     "Filter.name": "a label",
     "FilterChain.metadata": "opaque",
+    "Http2ProtocolOptions.max_metadata_size": "METADATA frames are read past",
+    "Http2ProtocolOptions.use_oghttp2_codec": "there is no other codec",
     "HttpFilter.is_optional": "read from the text, when the type of the filter is looked up",
     "HttpFilter.name": "a label",
     "Listener.bypass_overload_manager": "there is no overload manager",

@@ -112,6 +112,11 @@ TlsFacts TlsTransport::facts() const {
   return {agreed.version, agreed.cipher, agreed.curve, agreed.signature, agreed.alpn, agreed.server_name, agreed.resumed};
 }
 
+std::string_view TlsTransport::alpn() const {
+  if (agreement_ != nullptr) return agreement_->alpn;
+  return ssl_ != nullptr ? alpn_of(ssl_) : std::string_view();
+}
+
 void TlsTransport::count_facts() {
   if (stats_ == nullptr) return;
   const TlsFacts facts = this->facts();

@@ -96,6 +96,8 @@ class TlsTransport final : public Transport,
   const TlsContext& context() const { return *context_; }
   // What there is so far; all of it from on_handshake() on.
   TlsFacts facts() const;
+  // The one of them that decides what is spoken; costs nothing.
+  std::string_view alpn() const;
   // Null when the peer showed no certificate. Read by the first call.
   const CertificateInfo* peer_certificate() const;
   // The same as PEM. Empty when there is none.

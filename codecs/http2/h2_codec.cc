@@ -130,7 +130,9 @@ void H2Codec::fail_keepalive() {
   const Turn turn(*this);
   ++stats_.keepalive_timeout;
   sender_.write_goaway(last_peer_stream(), H2Code::no_error, "keepalive timeout");
-  error_ = {ErrorCode::timed_out, peer_, Retry::never, "no answer to PING"};
+  // To requests under way it is one more connection that ended.
+  const ErrorCode code = peer_ == Origin::upstream ? ErrorCode::peer_closed : ErrorCode::timed_out;
+  error_ = {code, peer_, Retry::never, "no answer to PING"};
   error_due_ = true;
   end_all(error_);
 }

@@ -43,6 +43,8 @@ class H2Codec : private H2SenderUser {
   void fail_keepalive();
   // So many seconds went by: refills the budgets against abuse. Without it they are refilled by traffic only.
   void pass_time(uint32_t seconds_passed) { sender_.guard().on_time(limits_, seconds_passed); }
+  // Nothing has been under way for a while: gives memory back that is easily made again.
+  void rest() { sender_.rest(); }
   // Resets streams of which the user has let go and of which not a byte went since the last call: peers that do not read.
   void reset_stalled();
 

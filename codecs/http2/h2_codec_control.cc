@@ -101,9 +101,7 @@ void H2Codec::on_peer_window(uint32_t window_bytes) {
   peer_window_bytes_ = window_bytes;
   bool fits = true;
   streams_.for_each([&](H2Stream& stream) { fits = H2Sender::add_window(stream, change) && fits; });
-  if (!fits) return fail({H2Code::flow_control_error, "INITIAL_WINDOW_SIZE makes a window too large"});
-  if (change <= 0) return;
-  sender_.schedule(streams_);
+  if (!fits) fail({H2Code::flow_control_error, "INITIAL_WINDOW_SIZE makes a window too large"});
 }
 
 // --- PING, GOAWAY, RST_STREAM, WINDOW_UPDATE -------------------------------------------------------------------------------------

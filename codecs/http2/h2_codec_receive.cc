@@ -72,8 +72,9 @@ void H2Codec::on_fixed() {
     case H2FrameType::reset: return on_reset_frame(stream_id, h2::get_u32(fixed.data()));
     case H2FrameType::settings:
       on_setting(h2::get_u16(fixed.data()), h2::get_u32(fixed.data() + 2));
-      if (!dead_ && !reader_.repeat()) sender_.write_settings_ack();
-      return;
+      if (dead_ || reader_.repeat()) return;
+      sender_.write_settings_ack();
+      return sender_.schedule(streams_);  // windows may have opened, and nothing goes before the answer (RFC 9113 6.5.3)
     case H2FrameType::ping: return on_ping(fixed);
     case H2FrameType::goaway: return on_goaway_frame(fixed);
     case H2FrameType::window_update: return on_window_update(stream_id, h2::get_u32(fixed.data()) & 0x7fffffff);
@@ -161,6 +162,7 @@ void H2Codec::deliver_data(Slice piece) {
   const auto size = static_cast<uint32_t>(piece.size());
   H2Stream* const stream = data_stream_;
   if (stream == nullptr || stream->user == nullptr) return credit(size);
+  if (size <= h2::pack_bytes_max && stream->ungranted_bytes > 0) piece = stream->packing.copy(piece.text());
   stream->ungranted_bytes += size;
   const bool last = reader_.payload_left() == 0 && reader_.padding_left() == 0 && reader_.header().has(h2::end_stream);
   if (last) stream->in = H2Stream::In::ended;
@@ -246,7 +248,12 @@ void H2Codec::finish_block() {
     }
   }
   release_block();
-  if (fault && !dead_) reset_by_fault(stream_id, streams_.find(stream_id), fault);
+  if (!fault || dead_) return;
+  if (fault.code == H2Code::protocol_error && !limits_.stream_error_on_invalid_message) {
+    ++stats_.rx_messaging_error;
+    return fail(fault);
+  }
+  reset_by_fault(stream_id, streams_.find(stream_id), fault);
 }
 
 void H2Codec::on_trailers(H2Stream& stream) {

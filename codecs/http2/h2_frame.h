@@ -55,6 +55,7 @@ enum class H2Setting : uint16_t {
 namespace h2 {
 
 inline constexpr std::string_view preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+inline constexpr size_t preface_decides_bytes = 12;  // "PRI * HTTP/2": nothing else begins so
 inline constexpr size_t frame_header_bytes = 9;
 
 // Flags.

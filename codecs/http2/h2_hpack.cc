@@ -3,6 +3,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "core/check.h"
@@ -76,14 +77,27 @@ HpackEncoder::~HpackEncoder() {
   if (engine_ != nullptr) nghttp2_hd_deflate_del(engine_);
 }
 
-void HpackEncoder::make() { RS_CHECK(nghttp2_hd_deflate_new(&engine_, table_bytes_max_) == 0); }
+// A size other than the default must be told to the peer in the next block: the engine does it. It tells the smallest size in
+// between, too, so that zero empties the peer's table (RFC 7541 4.2).
+void HpackEncoder::make() {
+  RS_CHECK(nghttp2_hd_deflate_new(&engine_, table_bytes_max_) == 0);
+  const uint32_t size = std::min(peer_table_bytes_, table_bytes_max_);
+  if (rested_) RS_CHECK(nghttp2_hd_deflate_change_table_size(engine_, 0) == 0);
+  if (rested_ || size != std::min(table_default_bytes, table_bytes_max_))
+    RS_CHECK(nghttp2_hd_deflate_change_table_size(engine_, size) == 0);
+  rested_ = false;
+}
 
-// A size other than the default must be told to the peer in the next block: the engine does it.
 void HpackEncoder::set_peer_table_bytes(uint32_t bytes) {
-  const uint32_t size = std::min(bytes, table_bytes_max_);
-  if (engine_ == nullptr && size == std::min(table_default_bytes, table_bytes_max_)) return;
-  if (engine_ == nullptr) make();
-  RS_CHECK(nghttp2_hd_deflate_change_table_size(engine_, size) == 0);
+  peer_table_bytes_ = bytes;
+  if (engine_ != nullptr)
+    RS_CHECK(nghttp2_hd_deflate_change_table_size(engine_, std::min(bytes, table_bytes_max_)) == 0);
+}
+
+void HpackEncoder::rest() {
+  if (engine_ == nullptr) return;
+  nghttp2_hd_deflate_del(std::exchange(engine_, nullptr));
+  rested_ = true;
 }
 
 size_t HpackEncoder::encoded_bytes_max(const HpackFields& fields) {

@@ -66,6 +66,8 @@ class HpackEncoder {
   // What we use at most, and what the peer allows; both before or between blocks.
   void set_table_bytes_max(uint32_t bytes) { table_bytes_max_ = bytes; }
   void set_peer_table_bytes(uint32_t bytes);
+  // Frees the engine and its table; the next block begins with an empty one, and tells the peer.
+  void rest();
   // The most that encode() can write.
   size_t encoded_bytes_max(const HpackFields& fields);
   // Returns how many bytes were written to `out`, which has room for encoded_bytes_max().
@@ -75,6 +77,8 @@ class HpackEncoder {
   void make();
   nghttp2_hd_deflater* engine_ = nullptr;
   uint32_t table_bytes_max_ = 4096;
+  uint32_t peer_table_bytes_ = 4096;
+  bool rested_ = false;  // the peer's table is not empty, as a new engine's is
 };
 
 }  // namespace ringside

@@ -2,11 +2,18 @@
 // What one side of an HTTP/2 connection accepts and offers. Held by reference: outlives the codecs.
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace ringside {
 
 // Field names with an underscore: many applications read `a_b` and `a-b` as the same variable.
 enum class H2Underscore : uint8_t { allow, reject, drop };
+
+// A setting that we announce for others to read.
+struct H2CustomSetting {
+  uint16_t identifier = 0;
+  uint32_t value = 0;
+};
 
 struct H2Limits {
   // Decoded fields of one head, each with four bytes on top, whether they are kept or not; the same again for trailers.
@@ -25,6 +32,9 @@ struct H2Limits {
   H2Underscore underscore = H2Underscore::allow;
   // Extended CONNECT (RFC 8441) is offered to clients.
   bool connect_protocol = false;
+  // A head or trailers that HTTP forbids end their stream alone; otherwise the connection.
+  bool stream_error_on_invalid_message = true;
+  std::vector<H2CustomSetting> custom_settings;  // custom_settings_max at most
 
   // Abuse. Budgets are spent by events and refilled by what honest peers do in between; see docs/http2.md.
   uint32_t outbound_frames_max = 10000;         // written and not yet sent, of any kind
@@ -46,8 +56,11 @@ inline constexpr uint32_t frame_default_bytes_max = 16384;  // RFC 9113 6.5.2; w
 inline constexpr uint32_t table_default_bytes = 4096;       // RFC 9113 6.5.2
 inline constexpr uint32_t turn_bytes_max = 16384;           // of one stream before it is the next one's turn
 inline constexpr uint32_t copy_bytes_max = 256;             // shorter DATA is copied beside its frame header
+inline constexpr uint32_t pack_bytes_max = 512;             // shorter received DATA is copied when more of its stream waits
+inline constexpr uint32_t packed_block_bytes = 2048;        // to here
 inline constexpr uint32_t continuations_max = 16;           // of one header block
 inline constexpr uint32_t informationals_max = 32;          // 1xx in front of one response
+inline constexpr uint32_t custom_settings_max = 16;
 inline constexpr uint32_t streams_remembered_max = 32;      // streams that were reset, to know late frames by
 inline constexpr uint32_t budget_max = 1'000'000;           // no refill saves up more than this
 inline constexpr uint32_t name_bytes_max = 8 * 1024;

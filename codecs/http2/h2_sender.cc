@@ -33,11 +33,12 @@ void H2Sender::write_control(const H2FrameHeader& header, std::string_view paylo
 
 void H2Sender::write_start(Origin peer) {
   const bool client = peer == Origin::upstream;
-  char settings[7 * 6];
+  char settings[(7 + h2::custom_settings_max) * 6];
   char* out = settings;
   const auto add = [&out](H2Setting setting, uint32_t value) {
     out = h2::put_u32(h2::put_u16(out, static_cast<uint32_t>(setting)), value);
   };
+  RS_CHECK(limits_.custom_settings.size() <= h2::custom_settings_max);
   if (client) add(H2Setting::enable_push, 0);
   if (!client) add(H2Setting::max_concurrent_streams, limits_.streams_max);
   if (limits_.decoder_table_bytes != h2::table_default_bytes)
@@ -45,6 +46,7 @@ void H2Sender::write_start(Origin peer) {
   add(H2Setting::initial_window_size, limits_.stream_window_bytes);
   add(H2Setting::max_header_list_size, limits_.header_bytes_max);
   if (!client && limits_.connect_protocol) add(H2Setting::enable_connect_protocol, 1);
+  for (const H2CustomSetting& custom : limits_.custom_settings) add(static_cast<H2Setting>(custom.identifier), custom.value);
   if (client) {
     char* const room = sink_.reserve(h2::preface.size());
     http::put(room, h2::preface);

@@ -60,6 +60,7 @@ class H2Sender {
   bool add_window(uint32_t bytes);
   static bool add_window(H2Stream& stream, int64_t bytes);
   void set_peer_table_bytes(uint32_t bytes) { encoder_.set_peer_table_bytes(bytes); }
+  void rest() { encoder_.rest(); }
 
   uint32_t unsent_bytes() const { return unsent_bytes_; }
   uint32_t frames_unsent() const { return frames_unsent_; }

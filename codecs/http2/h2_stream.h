@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "codecs/http.h"
+#include "codecs/http2/h2_packing.h"
 #include "codecs/http2/h2_writer.h"
 #include "core/intrusive_list.h"
 
@@ -38,6 +39,7 @@ struct H2Stream final : public Stream, public Link<> {
   H2Stream* next_in_bucket = nullptr;
   Buffer queue;  // body to be sent
   H2HeldTrailers trailers;
+  H2Packing packing;
   uint64_t receive_left = length_unknown;  // of the content-length received
   uint64_t send_left = length_unknown;     // of the content-length sent
   int64_t send_window_bytes = 0;           // below zero after the peer made windows smaller

@@ -45,9 +45,16 @@ void Probe::on_connected(int fd) {
     worker_.ring().close(fd);
     return worker_.retire(*this);
   }
-  transport_ = context_.cluster.make_transport(fd, *host_, *this, nullptr, context_.spec.alpn);
+  transport_ = context_.cluster.make_transport(fd, *host_, *this, nullptr, alpn());
   transport_->start(*this, credit_bytes);
   if (!context_.cluster.has_tls(*host_)) ready();
+}
+
+// Like a request's connection, where the configuration says nothing.
+std::vector<std::string> Probe::alpn() const {
+  const HealthCheckSpec& spec = context_.spec;
+  if (!spec.alpn.empty() || spec.kind == HealthCheckKind::tcp || !context_.cluster.chooses_alpn(*host_)) return spec.alpn;
+  return {spec.http2 ? "h2" : "http/1.1"};
 }
 
 void Probe::on_handshake() {

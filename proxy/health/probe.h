@@ -91,6 +91,7 @@ class Probe : public Retired, protected TransportUser, private DialerUser, priva
   void on_connected(int fd) override;
   void on_connect_failed(Error why) override;
   void on_handshake() override;
+  std::vector<std::string> alpn() const;
   void on_closed(Error why) override;
   void ready();
   void leave();

@@ -110,7 +110,7 @@ void LiveChain::start_session(std::unique_ptr<Transport> transport) {
 void LiveChain::on_http2(std::unique_ptr<Transport> transport, Http2Found found) {
   H2Session* session = shard_.new_h2_session(*this, std::move(transport), found.id);
   h2_sessions_.push_back(*session);
-  session->take_over(found.started, std::move(found.first_bytes));
+  session->take_over(found.started, found.preface_seen_bytes, std::move(found.first_bytes));
   if (found.draining) session->drain();
 }
 

@@ -58,11 +58,12 @@ class LiveChain final {
   // Whether a log tells our own address of a connection, for which the kernel must be asked.
   bool logs_local_address() const { return logs_local_address_; }
   bool logs_upstream_local_address() const { return logs_upstream_local_address_; }
-  // A connection whose first bytes were the preface of HTTP/2, and what follows that.
+  // A connection that turned out to be HTTP/2's, what was seen of the client's preface, and what follows.
   struct Http2Found {
     Instant started{};
     uint64_t id = 0;
     bool draining = false;
+    uint8_t preface_seen_bytes = 0;
     Slice first_bytes;
   };
   void on_http2(std::unique_ptr<Transport> transport, Http2Found found);

@@ -8,6 +8,15 @@
 #include "proxy/http_target.h"
 
 namespace ringside {
+namespace {
+
+UpstreamProtocol protocol_for(const Cluster& cluster, HttpVersion version) {
+  const UpstreamProtocol protocol = cluster.spec().upstream_protocol;
+  if (protocol != UpstreamProtocol::as_downstream) return protocol;
+  return version == HttpVersion::http2 ? UpstreamProtocol::http2 : UpstreamProtocol::http1;
+}
+
+}  // namespace
 
 Cluster::Cluster(Worker& worker, std::shared_ptr<const ClusterSpec> spec, std::shared_ptr<BreakerCells> breaker_cells,
                  StatBlock<ClusterStat> stats, StatBlock<TlsStat> tls_stats, CodecPools& codec_pools)
@@ -19,7 +28,7 @@ Cluster::Cluster(Worker& worker, std::shared_ptr<const ClusterSpec> spec, std::s
       codec_pools_(codec_pools) {
   h1_limits_.enable_trailers = spec_->enable_trailers;
   h1_limits_.header_count_max = spec_->protocol.headers_count_max;
-  if (spec_->http2.has_value()) h2_limits_ = h2_limits_of(*spec_->http2);
+  h2_limits_ = h2_limits_of(spec_->http2);
   h2_limits_.header_count_max = spec_->protocol.headers_count_max;
   sockets_.emplace_back(spec_->socket);
   for (const UpstreamSocketSpec& socket : spec_->socket_matches) sockets_.emplace_back(socket);
@@ -73,36 +82,51 @@ void Cluster::count_match(const Host& host) {
 
 // --- endpoints ---------------------------------------------------------------------------------------------------------
 
+Endpoint::Endpoint(Cluster& cluster, std::shared_ptr<Host> host, uint32_t worker)
+    : failed(host->health().has(HealthFlag::failed_active_hc)),
+      host_(std::move(host)),
+      cells_(host_->cells(worker)),
+      pool_(cluster, *this, protocol_for(cluster, HttpVersion::http11)) {
+  if (cluster.spec().upstream_protocol == UpstreamProtocol::as_downstream)
+    http2_pool_ = std::make_unique<ConnectionPool>(cluster, *this, UpstreamProtocol::http2);
+}
+
 // Pools whose connections have gone are let go of now and then.
-ConnectionPool& Endpoint::pool_on(ConnectionTerms terms) {
+ConnectionPool& Endpoint::pool_on(ConnectionTerms terms, HttpVersion version) {
   if (own_pools_ == nullptr) own_pools_ = std::make_unique<OwnPools>();
   auto& by_key = own_pools_->by_key;
-  std::string key = terms.key();
+  const UpstreamProtocol protocol = protocol_for(pool_.cluster(), version);
+  std::string key = terms.key() + static_cast<char>(protocol);
   if (const auto found = by_key.find(key); found != by_key.end()) return *found->second;
   if (by_key.size() >= own_pools_->sweep_at) {
     std::erase_if(by_key, [](const auto& each) { return each.second->forgotten(); });
     own_pools_->sweep_at = 2 * by_key.size() + 16;
   }
-  auto pool = std::make_unique<ConnectionPool>(pool_.cluster(), *this, std::make_unique<const ConnectionTerms>(std::move(terms)));
+  auto pool = std::make_unique<ConnectionPool>(pool_.cluster(), *this, protocol,
+                                               std::make_unique<const ConnectionTerms>(std::move(terms)));
   return *by_key.emplace(std::move(key), std::move(pool)).first->second;
 }
 
+template <class Action>
+void Endpoint::for_each_pool(Action action) {
+  action(pool_);
+  if (http2_pool_ != nullptr) action(*http2_pool_);
+  if (own_pools_ == nullptr) return;
+  for (const auto& [key, pool] : own_pools_->by_key) action(*pool);
+}
+
 void Endpoint::drain() {
-  pool_.drain();
-  if (own_pools_ != nullptr)
-    for (const auto& [key, pool] : own_pools_->by_key) pool->drain();
+  for_each_pool([](ConnectionPool& pool) { pool.drain(); });
 }
 
 void Endpoint::close_all(Error why) {
-  pool_.close_all(why);
-  if (own_pools_ != nullptr)
-    for (const auto& [key, pool] : own_pools_->by_key) pool->close_all(why);
+  for_each_pool([&](ConnectionPool& pool) { pool.close_all(why); });
 }
 
-bool Endpoint::quiet() const {
-  if (!pool_.empty()) return false;
-  return own_pools_ == nullptr || std::all_of(own_pools_->by_key.begin(), own_pools_->by_key.end(),
-                                              [](const auto& each) { return each.second->empty(); });
+bool Endpoint::quiet() {
+  bool quiet = true;
+  for_each_pool([&](const ConnectionPool& pool) { quiet = quiet && pool.empty(); });
+  return quiet;
 }
 
 void Cluster::adopt(const HostSet& hosts) {

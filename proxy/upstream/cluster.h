@@ -31,21 +31,20 @@ struct CodecPools {
 
 class Endpoint {
  public:
-  Endpoint(Cluster& cluster, std::shared_ptr<Host> host, uint32_t worker)
-      : failed(host->health().has(HealthFlag::failed_active_hc)),
-        host_(std::move(host)),
-        cells_(host_->cells(worker)),
-        pool_(cluster, *this) {}
+  Endpoint(Cluster& cluster, std::shared_ptr<Host> host, uint32_t worker);
   const Host& host() const { return *host_; }
   const std::shared_ptr<Host>& shared_host() const { return host_; }
   HostCells& cells() { return cells_; }
-  ConnectionPool& pool() { return pool_; }
+  // For a request that came by `version`.
+  ConnectionPool& pool(HttpVersion version) {
+    return http2_pool_ != nullptr && version == HttpVersion::http2 ? *http2_pool_ : pool_;
+  }
   // The one for connections on terms of their own.
-  ConnectionPool& pool_on(ConnectionTerms terms);
+  ConnectionPool& pool_on(ConnectionTerms terms, HttpVersion version);
   // All pools.
   void drain();
   void close_all(Error why);
-  bool quiet() const;
+  bool quiet();
   int64_t round_robin_credit = 0;
   bool failed = false;  // its checks, when we last looked
 
@@ -54,10 +53,13 @@ class Endpoint {
     std::map<std::string, std::unique_ptr<ConnectionPool>> by_key;
     size_t sweep_at = 16;  // pools
   };
+  template <class Action>
+  void for_each_pool(Action action);
   std::shared_ptr<Host> host_;
   HostCells& cells_;
   ConnectionPool pool_;
-  std::unique_ptr<OwnPools> own_pools_;  // null: never asked for
+  std::unique_ptr<ConnectionPool> http2_pool_;  // where requests go on in what they came by
+  std::unique_ptr<OwnPools> own_pools_;         // null: never asked for
 };
 
 class Cluster {
@@ -95,6 +97,8 @@ class Cluster {
   const TlsTransport* tls_of(const Host& host, const Transport& transport) const {
     return has_tls(host) ? static_cast<const TlsTransport*>(&transport) : nullptr;
   }
+  // Whether what is spoken decides what is offered by ALPN: the configuration of TLS does not say.
+  bool chooses_alpn(const Host& host) const { return has_tls(host) && !sockets_[host.socket()].spec().tls_alpn_set; }
   // Whether requests to `host` share a connection only on the same terms.
   bool wants_terms(const Host& host) const;
   // The terms of a request that came by a connection from `peer` to `local`.

@@ -15,8 +15,13 @@ void LeaseUser::give_up_lease() {
   if (waits_in_ != nullptr) waits_in_->give_up(*this);
 }
 
-ConnectionPool::ConnectionPool(Cluster& cluster, Endpoint& endpoint, std::unique_ptr<const ConnectionTerms> terms)
-    : cluster_(cluster), endpoint_(endpoint), terms_(std::move(terms)) {}
+ConnectionPool::ConnectionPool(Cluster& cluster, Endpoint& endpoint, UpstreamProtocol protocol,
+                               std::unique_ptr<const ConnectionTerms> terms)
+    : cluster_(cluster),
+      endpoint_(endpoint),
+      terms_(std::move(terms)),
+      protocol_(protocol),
+      http2_expected_(protocol != UpstreamProtocol::http1) {}
 
 ConnectionPool::~ConnectionPool() { RS_CHECK(connections_ == 0 && waiting_.empty()); }
 
@@ -43,8 +48,18 @@ UpstreamConnection* ConnectionPool::take_ready() {
 
 // One dial for as many of those that wait as a connection is going to take.
 bool ConnectionPool::more_to_dial() const {
-  const uint64_t each = cluster_.spec().http2.has_value() ? cluster_.h2_limits().streams_max : 1;
+  const uint64_t each = http2_expected_ ? cluster_.h2_limits().streams_max : 1;
   return dialing_ * each < waiting_count_;
+}
+
+// An endpoint without any connection may always have one.
+bool ConnectionPool::may_dial() const {
+  return connections_ == 0 || !cluster_.breaker().full(Resource::connections);
+}
+
+void ConnectionPool::replace(UpstreamConnection& from, UpstreamConnection& by) {
+  from.Link<UpstreamConnection>::unlink();
+  others_.push_back(by);
 }
 
 Result<UpstreamConnection*> ConnectionPool::lease(LeaseUser& user) {
@@ -59,9 +74,8 @@ Result<UpstreamConnection*> ConnectionPool::lease(LeaseUser& user) {
   waiting_.push_back(user);
   user.waits_in_ = this;
   ++waiting_count_;
-  // Within the limit; an endpoint without any connection may always have one.
   if (more_to_dial()) {
-    if (!cluster_.breaker().full(Resource::connections) || connections_ == 0)
+    if (may_dial())
       dial_one();
     else
       stats.inc(ClusterStat::upstream_cx_overflow);
@@ -95,6 +109,8 @@ void ConnectionPool::dial_one() {
 void ConnectionPool::on_connected(UpstreamConnection& connection) {
   --dialing_;
   on_capacity(connection);
+  // One was dialed for many, and turned out to take one at a time.
+  while (protocol_ == UpstreamProtocol::by_alpn && more_to_dial() && may_dial()) dial_one();
 }
 
 void ConnectionPool::on_connect_failed(UpstreamConnection& connection, Error why) {
@@ -131,7 +147,7 @@ void ConnectionPool::on_gone(UpstreamConnection& connection) {
   stats.inc(ClusterStat::upstream_cx_destroy);
   endpoint_.cells().subtract(HostStat::cx_active);
   // Its place may be what somebody waits for.
-  if (!closed_ && more_to_dial() && (connections_ == 0 || !cluster_.breaker().full(Resource::connections))) dial_one();
+  if (!closed_ && more_to_dial() && may_dial()) dial_one();
 }
 
 void ConnectionPool::fail_waiting(Error why) {

@@ -1,9 +1,10 @@
 #pragma once
-// The upstream connections of one endpoint on one worker, and the requests that wait for one.
+// The upstream connections of one endpoint on one worker that speak the same, and the requests that wait for one.
 #include <memory>
 
 #include "core/intrusive_list.h"
 #include "core/worker.h"
+#include "proxy/specs.h"
 #include "proxy/upstream/connection_terms.h"
 #include "proxy/upstream/upstream_connection.h"
 
@@ -33,8 +34,9 @@ class LeaseUser : public Link<LeaseUser> {
 
 class ConnectionPool {
  public:
-  // `terms`: of all its connections; null: none of their own.
-  ConnectionPool(Cluster& cluster, Endpoint& endpoint, std::unique_ptr<const ConnectionTerms> terms = nullptr);
+  // `protocol`: http1, http2 or by_alpn. `terms`: of all its connections; null: none of their own.
+  ConnectionPool(Cluster& cluster, Endpoint& endpoint, UpstreamProtocol protocol,
+                 std::unique_ptr<const ConnectionTerms> terms = nullptr);
   ~ConnectionPool();
 
   // A connection at once, or null: on_lease or on_lease_failed follows, never from inside this call, unless the user unlinks
@@ -54,9 +56,13 @@ class ConnectionPool {
   const ConnectionTerms* terms() const { return terms_.get(); }
   Cluster& cluster() { return cluster_; }
   Endpoint& endpoint() { return endpoint_; }
+  UpstreamProtocol protocol() const { return protocol_; }
 
   // From its connections.
   void on_connected(UpstreamConnection& connection);
+  // By ALPN: what the endpoint speaks; `by` is what `from` has become.
+  void on_agreed(bool http2) { http2_expected_ = http2; }
+  void replace(UpstreamConnection& from, UpstreamConnection& by);
   void on_connect_failed(UpstreamConnection& connection, Error why);
   // It takes another exchange; not from inside of its codec where it has several.
   void on_capacity(UpstreamConnection& connection);
@@ -66,6 +72,7 @@ class ConnectionPool {
  private:
   void dial_one();
   bool more_to_dial() const;
+  bool may_dial() const;
   void sort(UpstreamConnection& connection);
   UpstreamConnection* take_ready();
   void fail_waiting(Error why);
@@ -79,6 +86,8 @@ class ConnectionPool {
   uint32_t connections_ = 0;
   uint32_t dialing_ = 0;
   uint32_t waiting_count_ = 0;
+  const UpstreamProtocol protocol_;
+  bool http2_expected_;  // of the next connection
   bool closed_ = false;
 };
 

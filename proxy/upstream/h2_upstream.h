@@ -1,6 +1,7 @@
 #pragma once
-// A connection to an endpoint that speaks HTTP/2 by prior knowledge: as many exchanges as both sides allow.
+// A connection to an endpoint that speaks HTTP/2, by prior knowledge or by ALPN: as many exchanges as both sides allow.
 #include "codecs/http2/h2_client_codec.h"
+#include "proxy/h2_keepalive.h"
 #include "proxy/upstream/upstream_connection.h"
 
 namespace ringside {
@@ -15,7 +16,8 @@ class H2Upstream final : public UpstreamConnection {
   bool sends_piped() const override { return false; }
 
  private:
-  void on_started() override { codec_.start(); }
+  void on_started() override;
+  void on_left() override;
   bool busy() const override { return codec_.streams_active() > 0; }
   void abort_exchanges(Error why) override;
   void on_bytes(Slice bytes) override;
@@ -27,6 +29,8 @@ class H2Upstream final : public UpstreamConnection {
   void on_flush() override;
 
   H2ClientCodec codec_;
+  std::unique_ptr<H2Keepalive> keepalive_;  // null: no PINGs of ours
+  Instant budgets_until_{};                 // budgets against abuse were refilled so far
 };
 
 }  // namespace ringside

@@ -9,12 +9,33 @@
 #include "proxy/upstream/h2_upstream.h"
 
 namespace ringside {
+namespace {
+
+// For last words to an upstream that does not take them.
+constexpr Duration unsent_patience = seconds(1);
+
+// As Envoy, where the configuration of TLS does not say otherwise.
+std::vector<std::string> alpn_of(UpstreamProtocol protocol) {
+  switch (protocol) {
+    case UpstreamProtocol::http2: return {"h2"};
+    case UpstreamProtocol::by_alpn: return {"h2", "http/1.1"};
+    case UpstreamProtocol::http1:
+    case UpstreamProtocol::as_downstream: break;
+  }
+  return {"http/1.1"};
+}
+
+}  // namespace
 
 UpstreamConnection* UpstreamConnection::make(ConnectionPool& pool) {
   StatBlock<ClusterStat>& stats = pool.cluster().stats();
-  const bool is_http2 = pool.cluster().spec().http2.has_value();
-  stats.inc(is_http2 ? ClusterStat::upstream_cx_http2_total : ClusterStat::upstream_cx_http1_total);
-  if (is_http2) return new H2Upstream(pool);
+  switch (pool.protocol()) {
+    case UpstreamProtocol::by_alpn: return new H2Upstream(pool);
+    case UpstreamProtocol::http2: stats.inc(ClusterStat::upstream_cx_http2_total); return new H2Upstream(pool);
+    case UpstreamProtocol::http1:
+    case UpstreamProtocol::as_downstream: break;  // the second is nothing that a pool speaks
+  }
+  stats.inc(ClusterStat::upstream_cx_http1_total);
   return new H1Upstream(pool);
 }
 
@@ -30,10 +51,12 @@ void UpstreamConnection::dial() {
 
 void UpstreamConnection::on_connected(int fd) {
   const ClusterSpec& spec = pool_.cluster().spec();
-  transport_ = pool_.cluster().make_transport(fd, pool_.endpoint().host(), *this, pool_.terms());
-  shaking_hands_ = pool_.cluster().has_tls(pool_.endpoint().host());
+  const Host& host = pool_.endpoint().host();
+  shaking_hands_ = pool_.cluster().has_tls(host);
+  transport_ = pool_.cluster().make_transport(
+      fd, host, *this, pool_.terms(), pool_.cluster().chooses_alpn(host) ? alpn_of(pool_.protocol()) : std::vector<std::string>());
   transport_->start(*this, spec.connection_buffer_bytes_max);
-  if (!shaking_hands_) return on_ready();
+  if (!shaking_hands_) return on_agreed();
   // The handshake has what is left of the time to connect.
   const Duration left = started_ + spec.connect_timeout - worker_.now();
   worker_.arm(idle_timer_, std::max<Duration>(left, milliseconds(1)));
@@ -42,7 +65,30 @@ void UpstreamConnection::on_connected(int fd) {
 void UpstreamConnection::on_handshake() {
   shaking_hands_ = false;
   idle_timer_.disarm();
-  if (!closing_) on_ready();
+  if (closing_) return;
+  on_agreed();
+}
+
+// What both sides speak is known.
+void UpstreamConnection::on_agreed() {
+  if (pool_.protocol() != UpstreamProtocol::by_alpn) return on_ready();
+  const TlsTransport* const tls = cluster().tls_of(pool_.endpoint().host(), *transport_);
+  const bool http2 = tls != nullptr && tls->alpn() == "h2";
+  pool_.on_agreed(http2);
+  cluster().stats().inc(http2 ? ClusterStat::upstream_cx_http2_total : ClusterStat::upstream_cx_http1_total);
+  http2 ? on_ready() : become_http1();
+}
+
+// Another takes the transport and our place.
+void UpstreamConnection::become_http1() {
+  UpstreamConnection& other = *new H1Upstream(pool_);
+  other.transport_ = std::move(transport_);
+  other.transport_->hand_over(other);
+  other.started_ = started_;
+  closing_ = true;
+  pool_.replace(*this, other);
+  worker_.retire(*this);
+  other.on_ready();
 }
 
 // Told by on_closed, whatever the reason.
@@ -98,6 +144,7 @@ void UpstreamConnection::check_exchanges_max() {
 }
 
 void UpstreamConnection::on_idle_timeout() {
+  if (closing_) return transport_->close({});
   if (shaking_hands_)
     return transport_->close({ErrorCode::timed_out, Origin::upstream, Retry::always, "TLS handshake timeout"});
   const Duration timeout = idle_timeout();
@@ -131,13 +178,16 @@ void UpstreamConnection::count_destroyed(bool cut) {
                      : ClusterStat::upstream_cx_destroy_local_with_active_rq);
 }
 
-void UpstreamConnection::leave(Error why, bool cut) {
+void UpstreamConnection::leave(Error why, bool cut, Unsent unsent) {
   if (closing_) return;
   closing_ = true;
   idle_timer_.disarm();
   count_destroyed(cut);
+  on_left();
   pool_.on_gone(*this);
-  transport_->close(why);
+  if (unsent == Unsent::dropped || transport_->unsent_bytes() == 0) return transport_->close(why);
+  transport_->finish_and_close();
+  worker_.arm(idle_timer_, unsent_patience);
 }
 
 void UpstreamConnection::on_closed(Error why) {
@@ -148,12 +198,14 @@ void UpstreamConnection::on_closed(Error why) {
     by_peer_ = true;
     const bool cut = busy();
     count_destroyed(cut);
+    on_left();
     pool_.on_gone(*this);
     why.origin = Origin::upstream;
     why.detail = detail_of(why);
     if (why.code == ErrorCode::bad_message) why.code = ErrorCode::peer_reset;  // it is TLS that broke, not HTTP
     if (cut) abort_exchanges(why);
   }
+  idle_timer_.disarm();
   worker_.retire(*this);
 }
 

@@ -21,7 +21,7 @@ class UpstreamConnection : public Retired,
                            private DialerUser,
                            private TlsUser {
  public:
-  // As the pool's cluster says: HTTP/1.1 or HTTP/2. Retires itself when it has closed.
+  // Of what the pool speaks: HTTP/1.1 or HTTP/2. Retires itself when it has closed.
   static UpstreamConnection* make(ConnectionPool& pool);
 
   // The pool hears on_connected or on_connect_failed.
@@ -54,8 +54,12 @@ class UpstreamConnection : public Retired,
   // The connection is gone: exchanges end by on_reset.
   virtual void abort_exchanges(Error why) = 0;
   void on_sent(size_t bytes) override = 0;
-  // `cut`: in the middle of an exchange.
-  void leave(Error why, bool cut);
+  // The connection counts no more, and is about to close.
+  virtual void on_left() {}
+  // What happens to output that the kernel has not taken.
+  enum class Unsent : uint8_t { dropped, sent };
+  // `cut`: in the middle of an exchange. Nothing of the pool or of its cluster may be used afterwards.
+  void leave(Error why, bool cut, Unsent unsent = Unsent::dropped);
   // Counts an exchange, and drains after the last one that a connection may have.
   void count_exchange() { ++exchanges_; }
   void check_exchanges_max();
@@ -82,7 +86,9 @@ class UpstreamConnection : public Retired,
   void on_connect_failed(Error why) override;
   void on_handshake() override;
   void on_handshake_failed(Error why);
+  void on_agreed();
   void on_ready();
+  void become_http1();
   // Why, in the words of TLS if it has any; they live as long as we do.
   const char* detail_of(const Error& why) const;
   void on_idle_timeout();

@@ -274,7 +274,7 @@ TEST(H2Server, SmallerInitialWindowMayMakeWindowsNegative) {
   server.feed(settings(setting(H2Setting::initial_window_size, 4)) + window_update(1, 6));
   EXPECT_EQ(server.flush(), "SETTINGS ACK\n");
   server.feed(settings(setting(H2Setting::initial_window_size, 7)));
-  EXPECT_EQ(server.flush(), "DATA 1 xxx (3)\nSETTINGS ACK\n");
+  EXPECT_EQ(server.flush(), "SETTINGS ACK\nDATA 1 xxx (3)\n");
 }
 
 TEST(H2Server, StalledStreamsAreReset) {
@@ -398,6 +398,24 @@ TEST(H2Server, LargeHeadsAreContinued) {
   client.feed(settings() + bytes);
   EXPECT_THAT(client.responses[0]->log, HasSubstr("x-last=1;} END"));
   EXPECT_EQ(client.responses[0]->last_head->fields.find("x-large")->value(), random);
+}
+
+TEST(H2Server, RestsWithItsPeerInStep) {
+  for (const uint32_t table_bytes : {0u, 100u, 4096u, 65536u}) {
+    ServerEnd server;
+    server.greet(setting(H2Setting::header_table_size, table_bytes));
+    uint32_t stream_id = 1;
+    for (int round = 0; round < 3; ++round) {
+      for (int request_of_round = 0; request_of_round < 2; ++request_of_round, stream_id += 2) {
+        server.feed(request(stream_id));
+        server.answer(server.last(), 200, {}, {{"x-first", "a"}, {"x-second", "b"}});
+        EXPECT_EQ(server.flush(),
+                  "HEADERS " + std::to_string(stream_id) + " {:status=200;x-first=a;x-second=b;} END\n");
+      }
+      server.codec.rest();
+      server.codec.rest();
+    }
+  }
 }
 
 TEST(H2Server, MemoryOfAnIdleConnection) {

@@ -160,6 +160,12 @@ def golden(request):
     return check
 
 
+@pytest.fixture(scope="session")
+def go_tool():
+    """go_tool(name, package) -> a program out of tests/e2e/go, built once; skips where there is no Go, or no module of its."""
+    return peers.go_tool
+
+
 @pytest.fixture
 def peer():
     """peer(peers.nginx, folder, port, lines) -> a running Peer, stopped when the test ends."""

@@ -1,4 +1,4 @@
-"""Other people's programs on loopback: Envoy, HAProxy, nginx. A test that needs one which is not installed is skipped."""
+"""Other people's programs on loopback: Envoy, HAProxy, nginx, and what Go brings. A test that needs one which is not installed is skipped."""
 
 import contextlib
 import importlib.util
@@ -102,3 +102,17 @@ def haproxy(folder, port, lines):
     config.write_text("global\n  maxconn 1000\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n"
                       "  timeout server 30s\n" + lines)
     return Peer(folder, [path, "-db", "-f", config], port)
+
+
+def go_tool(name, package):
+    path = shutil.which("go", path=os.environ["PATH"] + ":/usr/local/go/bin:/usr/lib/go/bin")
+    if not path:
+        pytest.skip("Go is not installed")
+    program = harness.BUILD.parent / "tools" / name
+    source = Path(__file__).parent / "go"
+    # Its own cache of builds tells it that nothing is to be done.
+    done = subprocess.run([path, "build", "-o", program, package], cwd=source, capture_output=True, text=True, check=False,
+                          timeout=300, env={**os.environ, "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"})
+    if done.returncode != 0 and not program.exists():
+        pytest.skip(f"go build {package}: {done.stderr[-300:]}")
+    return program
