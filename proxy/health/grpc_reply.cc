@@ -2,10 +2,11 @@
 
 #include <optional>
 
+#include "codecs/grpc.h"
+
 namespace ringside {
 namespace {
 
-constexpr size_t frame_bytes = 5;  // a flag and a length
 constexpr size_t message_bytes_max = 4096;
 constexpr uint64_t status_field = 1, status_serving = 1;
 
@@ -46,13 +47,14 @@ void append_varint(std::string& out, uint64_t value) {
 
 bool GrpcReply::feed(std::string_view bytes) {
   bytes_ += bytes;
-  while (bytes_.size() >= frame_bytes) {
+  while (bytes_.size() >= grpc_frame_header_bytes) {
     const auto byte = [this](size_t at) { return static_cast<uint32_t>(static_cast<uint8_t>(bytes_[at])); };
     const uint32_t size = byte(1) << 24 | byte(2) << 16 | byte(3) << 8 | byte(4);
     if (byte(0) > 1 || size > message_bytes_max) return false;
-    if (bytes_.size() < frame_bytes + size) return true;
-    if (size > 0 && (has_message_ || byte(0) != 0 || !read_message(std::string_view(bytes_).substr(frame_bytes, size)))) return false;
-    bytes_.erase(0, frame_bytes + size);
+    if (bytes_.size() < grpc_frame_header_bytes + size) return true;
+    const std::string_view message = std::string_view(bytes_).substr(grpc_frame_header_bytes, size);
+    if (size > 0 && (has_message_ || byte(0) != 0 || !read_message(message))) return false;
+    bytes_.erase(0, grpc_frame_header_bytes + size);
   }
   return true;
 }
