@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,7 +12,6 @@
 #include <set>
 
 #include "core/log.h"
-#include "tls/tls_source.h"
 
 namespace ringside {
 
@@ -41,8 +39,6 @@ void add_directories(const std::filesystem::path& path, std::set<std::string>& d
   const std::filesystem::path parent = path.parent_path();
   directories.insert(parent.empty() ? "." : parent.string());
 }
-
-int64_t nanoseconds_of(const timespec& time) { return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
 
 std::string date_text(WallTime time) {
   const time_t whole_seconds{std::chrono::duration_cast<seconds>(time.time_since_epoch()).count()};
@@ -72,7 +68,7 @@ TlsWatch::~TlsWatch() {
 
 Duration TlsWatch::look_interval() const { return fd_ >= 0 ? look_interval_watched : look_interval_unwatched; }
 
-// Files that changed since they were read at the start are found by the first look: it takes none of them for known.
+// The first look is for what has changed since the files were read.
 void TlsWatch::start() {
   const auto has_files = [](const Entry& entry) { return entry.use.source != nullptr; };
   if (std::none_of(entries_.begin(), entries_.end(), has_files)) return;
@@ -84,32 +80,15 @@ void TlsWatch::start() {
   for (Entry& entry : entries_) {
     if (!has_files(entry)) continue;
     watch_directories(*entry.use.source);
-    entry.marks = marks_of(*entry.use.source);
+    entry.marks = entry.use.source->files().marks;
   }
-  worker_.arm(look_timer_, look_interval());
+  worker_.arm(look_timer_, settle_time);
 }
 
 void TlsWatch::close() {
   closing_ = true;
   look_timer_.disarm();
   if (poll_.in_flight()) worker_.ring().cancel(poll_);
-}
-
-std::vector<TlsWatch::Mark> TlsWatch::marks_of(const TlsSource& source) {
-  std::vector<Mark> marks;
-  for (const std::string& path : source.files().paths) {
-    struct stat found {};
-    Mark mark;
-    if (::stat(path.c_str(), &found) == 0) {
-      mark = {.device = found.st_dev,
-              .inode = found.st_ino,
-              .size_bytes = static_cast<uint64_t>(found.st_size),
-              .modified_ns = nanoseconds_of(found.st_mtim),
-              .changed_ns = nanoseconds_of(found.st_ctim)};
-    }
-    marks.push_back(mark);
-  }
-  return marks;
 }
 
 // Again after each change: links may lead elsewhere now. A directory that is watched already stays so.
@@ -135,7 +114,7 @@ void TlsWatch::on_poll(Cqe cqe) {
 void TlsWatch::look() {
   for (Entry& entry : entries_) {
     if (entry.use.source == nullptr) continue;
-    std::vector<Mark> marks = marks_of(*entry.use.source);
+    std::vector<FileMark> marks = marks_of(entry.use.source->files().paths);
     if (marks == entry.marks) continue;
     entry.marks = std::move(marks);
     watch_directories(*entry.use.source);

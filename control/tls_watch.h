@@ -9,6 +9,7 @@
 #include "core/worker.h"
 #include "proxy/observe/stat_names.h"
 #include "proxy/specs.h"
+#include "tls/tls_source.h"
 
 namespace ringside {
 
@@ -37,18 +38,11 @@ class TlsWatch {
   std::optional<WallTime> first_expiry() const;
 
  private:
-  // What tells a file that was changed from the one before.
-  struct Mark {
-    uint64_t device = 0, inode = 0, size_bytes = 0;
-    int64_t modified_ns = 0, changed_ns = 0;
-    bool operator==(const Mark&) const = default;
-  };
   struct Entry {
     const TlsUseSpec& use;
     TlsContextPtr now;
-    std::vector<Mark> marks;  // of its paths
+    std::vector<FileMark> marks;  // of its paths
   };
-  static std::vector<Mark> marks_of(const TlsSource& source);
   void on_poll(Cqe cqe);
   void look();
   void renew(Entry& entry);

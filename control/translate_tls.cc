@@ -391,13 +391,16 @@ class MessageSource final : public TlsSource {
 
 template <class Tls, class Use>
 TlsContextPtr translate_context(TranslateContext& context, const Tls& tls, Use use) {
-  TlsContextPtr made = make_context(context, tls, use);
-  if (made == nullptr) return made;
   TlsFiles files;
   find_files(tls, files);
+  files.marks = marks_of(files.paths);
+  TlsContextPtr made = make_context(context, tls, use);
+  if (made == nullptr) return made;
   files.where = context.where(tls);
   std::shared_ptr<const TlsSource> source;
-  if (!files.paths.empty()) source = std::make_shared<const MessageSource<Tls, Use>>(tls, std::move(use), std::move(files));
+  // A pipe is read once.
+  const bool regular = std::find(files.marks.begin(), files.marks.end(), FileMark{}) == files.marks.end();
+  if (!files.paths.empty() && regular) source = std::make_shared<const MessageSource<Tls, Use>>(tls, std::move(use), std::move(files));
   context.add_tls({.context = made, .source = std::move(source)});
   return made;
 }

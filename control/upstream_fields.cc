@@ -39,9 +39,8 @@ constexpr auto table = std::to_array<MessageFields>({
      "lb_subset_config least_request_lb_config load_balancing_policy lrs_report_endpoint_metrics lrs_server "
      "maglev_lb_config original_dst_lb_config outlier_detection preconnect_policy protocol_selection "
      "ring_hash_lb_config round_robin_lb_config track_cluster_stats track_timeout_budgets? "
-     "transport_socket_matcher typed_dns_resolver_config upstream_bind_config "
-     "upstream_config upstream_connection_options use_tcp_for_dns_lookups? "
-     "wait_for_warm_on_init"},
+     "transport_socket_matcher typed_dns_resolver_config upstream_bind_config upstream_config "
+     "upstream_connection_options use_tcp_for_dns_lookups? wait_for_warm_on_init"},
     {"envoy.config.cluster.v3.Cluster.CommonLbConfig",
      "close_connections_on_host_set_change? consistent_hashing_lb_config locality_weighted_lb_config "
      "override_host_status update_merge_window zone_aware_lb_config"},

@@ -68,8 +68,10 @@ void TcpSession::on_connected(int fd) {
     worker_.ring().close(fd);
     return finish_if_gone();
   }
-  const ConnectionTerms terms{.peer = down_.transport()->peer_address(), .local = down_.transport()->local_address()};
-  up_.attach(cluster_->make_transport(fd, *host_, *this, cluster_->wants_terms(*host_) ? &terms : nullptr));
+  ConnectionTerms terms;
+  const bool on_terms = cluster_->wants_terms(*host_);
+  if (on_terms) terms = {.peer = down_.transport()->peer_address(), .local = down_.transport()->local_address()};
+  up_.attach(cluster_->make_transport(fd, *host_, *this, on_terms ? &terms : nullptr));
   if (!cluster_->has_tls(*host_)) return on_upstream_ready();
   up_.shaking_hands = true;
   up_.start(cluster_->spec().connection_buffer_bytes_max);

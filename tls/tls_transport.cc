@@ -352,7 +352,9 @@ void TlsTransport::on_flush() {
   if (state_ == TlsState::open) encrypt();
   // The transport below may have flushed already in this turn, and what it sent may be a send that says nothing until something
   // else happens. Nothing else need happen: what was added behind it waits for that word.
-  if (before > 0 && cipher_below_bytes_ > before) set_hungry(true);
+  // So does what is kept back as plaintext.
+  const bool behind = before > 0 && cipher_below_bytes_ > before;
+  if (state_ == TlsState::open && cipher_below_bytes_ > 0 && (behind || !plain_.empty())) set_hungry(true);
 }
 
 void TlsTransport::set_hungry(bool hungry) {

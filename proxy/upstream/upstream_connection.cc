@@ -40,21 +40,19 @@ UpstreamConnection* UpstreamConnection::make(ConnectionPool& pool) {
 }
 
 UpstreamConnection::UpstreamConnection(ConnectionPool& pool)
-    : pool_(pool), worker_(pool.cluster().worker()), dialer_(worker_, *this) {}
-
-Cluster& UpstreamConnection::cluster() const { return pool_.cluster(); }
+    : pool_(pool), cluster_(pool.cluster()), worker_(cluster_.worker()), dialer_(worker_, *this) {}
 
 void UpstreamConnection::dial() {
   started_ = worker_.now();
-  dialer_.dial(pool_.endpoint().host().address(), pool_.cluster().spec().connect_timeout);
+  dialer_.dial(pool_.endpoint().host().address(), cluster_.spec().connect_timeout);
 }
 
 void UpstreamConnection::on_connected(int fd) {
-  const ClusterSpec& spec = pool_.cluster().spec();
+  const ClusterSpec& spec = cluster_.spec();
   const Host& host = pool_.endpoint().host();
-  shaking_hands_ = pool_.cluster().has_tls(host);
-  transport_ = pool_.cluster().make_transport(
-      fd, host, *this, pool_.terms(), pool_.cluster().chooses_alpn(host) ? alpn_of(pool_.protocol()) : std::vector<std::string>());
+  shaking_hands_ = cluster_.has_tls(host);
+  transport_ = cluster_.make_transport(fd, host, *this, pool_.terms(),
+                                       cluster_.chooses_alpn(host) ? alpn_of(pool_.protocol()) : std::vector<std::string>());
   transport_->start(*this, spec.connection_buffer_bytes_max);
   if (!shaking_hands_) return on_agreed();
   // The handshake has what is left of the time to connect.
@@ -101,7 +99,7 @@ void UpstreamConnection::on_handshake_failed(Error why) {
 }
 
 const char* UpstreamConnection::detail_of(const Error& why) const {
-  const TlsTransport* const tls = pool_.cluster().tls_of(pool_.endpoint().host(), *transport_);
+  const TlsTransport* const tls = cluster_.tls_of(pool_.endpoint().host(), *transport_);
   if (tls == nullptr) return why.detail;
   const std::string& text = tls->failure_text();
   return text.empty() ? why.detail : text.c_str();
@@ -109,7 +107,7 @@ const char* UpstreamConnection::detail_of(const Error& why) const {
 
 void UpstreamConnection::on_ready() {
   on_started();
-  StatBlock<ClusterStat>& stats = pool_.cluster().stats();
+  StatBlock<ClusterStat>& stats = cluster_.stats();
   stats.record(ClusterStat::upstream_cx_connect_ms,
                static_cast<uint64_t>((worker_.now() - started_) / milliseconds(1)));
   started_ = worker_.now();
@@ -129,7 +127,7 @@ void UpstreamConnection::on_connect_failed(Error why) {
 // A client's own connection is of no use to others, and seldom to itself for long.
 Duration UpstreamConnection::idle_timeout() const {
   constexpr Duration own_max = seconds(5);
-  const Duration timeout = pool_.cluster().spec().protocol.idle_timeout;
+  const Duration timeout = cluster_.spec().protocol.idle_timeout;
   const bool own = pool_.terms() != nullptr && !pool_.terms()->peer.empty();
   return own && (timeout > own_max || timeout <= Duration::zero()) ? own_max : timeout;
 }
@@ -137,9 +135,9 @@ Duration UpstreamConnection::idle_timeout() const {
 // --- idle --------------------------------------------------------------------------------------------------------------
 
 void UpstreamConnection::check_exchanges_max() {
-  const uint32_t requests_max = pool_.cluster().spec().protocol.requests_per_connection_max;
+  const uint32_t requests_max = cluster_.spec().protocol.requests_per_connection_max;
   if (requests_max == 0 || exchanges_ < requests_max || draining_) return;
-  pool_.cluster().stats().inc(ClusterStat::upstream_cx_max_requests);
+  cluster_.stats().inc(ClusterStat::upstream_cx_max_requests);
   draining_ = true;
 }
 
@@ -151,7 +149,7 @@ void UpstreamConnection::on_idle_timeout() {
   if (busy()) return worker_.arm(idle_timer_, timeout);
   const Duration left = idle_since_ + timeout - worker_.now();
   if (left > Duration::zero()) return worker_.arm(idle_timer_, left);
-  pool_.cluster().stats().inc(ClusterStat::upstream_cx_idle_timeout);
+  cluster_.stats().inc(ClusterStat::upstream_cx_idle_timeout);
   leave({}, false);
 }
 
@@ -170,7 +168,7 @@ void UpstreamConnection::close(Error why) {
 }
 
 void UpstreamConnection::count_destroyed(bool cut) {
-  StatBlock<ClusterStat>& stats = pool_.cluster().stats();
+  StatBlock<ClusterStat>& stats = cluster_.stats();
   stats.inc(by_peer_ ? ClusterStat::upstream_cx_destroy_remote : ClusterStat::upstream_cx_destroy_local);
   if (!cut) return;
   stats.inc(ClusterStat::upstream_cx_destroy_with_active_rq);

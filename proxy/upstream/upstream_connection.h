@@ -63,7 +63,7 @@ class UpstreamConnection : public Retired,
   // Counts an exchange, and drains after the last one that a connection may have.
   void count_exchange() { ++exchanges_; }
   void check_exchanges_max();
-  Cluster& cluster() const;
+  Cluster& cluster() const { return cluster_; }
 
   // CodecSink and CodecUser
   void write(Slice bytes) override;
@@ -72,7 +72,8 @@ class UpstreamConnection : public Retired,
   StreamUser& on_stream(Stream& stream) override;
   void on_grant(size_t wire_bytes) override;
 
-  ConnectionPool& pool_;
+  ConnectionPool& pool_;  // until on_gone: it may be let go of before us
+  Cluster& cluster_;
   Worker& worker_;
   std::unique_ptr<Transport> transport_;
   Instant idle_since_{};

@@ -2,7 +2,7 @@
 
 #include "core/sockets.h"
 #include "core/tcp_transport.h"
-#include "proxy/upstream/proxy_header.h"
+#include "proxy/upstream/proxy_preamble.h"
 
 namespace ringside {
 namespace {
@@ -13,7 +13,7 @@ void send_proxy_header(ProxyProtocol version, int fd, const ConnectionTerms* ter
   const bool own = terms == nullptr && version == ProxyProtocol::v1;
   const Address peer = own ? sockets::local_address(fd) : terms != nullptr ? terms->peer : Address();
   const Address local = own ? sockets::peer_address(fd) : terms != nullptr ? terms->local : Address();
-  if (!sockets::send_at_once(fd, proxy_header(version, peer, local))) sockets::shutdown_both(fd);
+  if (!sockets::send_at_once(fd, proxy_preamble(version, peer, local))) sockets::shutdown_both(fd);
 }
 
 }  // namespace

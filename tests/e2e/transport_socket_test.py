@@ -221,6 +221,27 @@ def test_ipv6_and_unix_clients(proxy, upstream, folder, tmp_path):
     assert behind.headers[-1] == "local"
 
 
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+def test_a_header_that_came_in_goes_out(proxy, upstream, folder, kind):
+    """Two proxies behind each other: the origin learns the addresses of the first one's client."""
+    reply = answering(lambda head, body: ok())
+    behind = Behind(upstream, reply)
+    listeners = []
+    for at, target in enumerate(("inner", "origin")):
+        port = harness.free_port()
+        listeners.append(http_listener(port, [route(target)], name=f"l{at}") if kind == "http" else tcp_listener(port, target, name=f"l{at}"))
+    inner_port = listeners[1]["address"]["socket_address"]["port_value"]
+    listeners[1]["listener_filters"] = [{"name": "envoy.filters.listener.proxy_protocol", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"}}]
+    clusters = [cluster(name, [{"lb_endpoints": endpoints((port, {}))}], transport_socket=proxy_socket(version, RAW))
+                for name, port, version in (("inner", inner_port, "V2"), ("origin", behind.port, "V1"))]
+    running = proxy(listeners, clusters)
+    with socket.create_connection(("127.0.0.1", running.listen_ports["l0"]), timeout=TIME) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert harness.receive_response(client).status == 200
+        assert behind.headers == [(client.getsockname(), ("127.0.0.1", running.listen_ports["l0"]))]
+
+
 def test_an_endpoint_that_is_gone(proxy, upstream, folder):
     target = cluster("origin", [{"lb_endpoints": endpoints((harness.free_port(), {}))}], transport_socket=proxy_socket("V1", RAW))
     running = proxy([http_listener(harness.free_port(), [route()])], [target])

@@ -1,4 +1,4 @@
-#include "proxy/upstream/proxy_header.h"
+#include "proxy/upstream/proxy_preamble.h"
 
 #include <netinet/in.h>
 
@@ -57,7 +57,7 @@ std::string nobodys(ProxyProtocol version) {
 
 }  // namespace
 
-std::string proxy_header(ProxyProtocol version, const Address& peer, const Address& local) {
+std::string proxy_preamble(ProxyProtocol version, const Address& peer, const Address& local) {
   if (!peer.is_ip() || !local.is_ip()) return nobodys(version);
   return version == ProxyProtocol::v1 ? version_1(peer, local) : version_2(peer, local);
 }

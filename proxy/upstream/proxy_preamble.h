@@ -8,6 +8,6 @@
 namespace ringside {
 
 // From `peer`, which connected to `local`. Addresses that are not both of IP give UNKNOWN (v1) or LOCAL (v2).
-std::string proxy_header(ProxyProtocol version, const Address& peer, const Address& local);
+std::string proxy_preamble(ProxyProtocol version, const Address& peer, const Address& local);
 
 }  // namespace ringside
