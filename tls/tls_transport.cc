@@ -354,7 +354,7 @@ void TlsTransport::on_flush() {
   // else happens. Nothing else need happen: what was added behind it waits for that word.
   // So does what is kept back as plaintext.
   const bool behind = before > 0 && cipher_below_bytes_ > before;
-  if (state_ == TlsState::open && cipher_below_bytes_ > 0 && (behind || !plain_.empty())) set_hungry(true);
+  if (behind || (state_ == TlsState::open && cipher_below_bytes_ > 0 && !plain_.empty())) set_hungry(true);
 }
 
 void TlsTransport::set_hungry(bool hungry) {
