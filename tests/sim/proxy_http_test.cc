@@ -223,7 +223,7 @@ void HttpScenario::make_retry_policy(Specs& specs) {
   policy->back_off_base = milliseconds(random_.between(1, 20));
   policy->back_off_max = policy->back_off_base * static_cast<int64_t>(random_.between(1, 10));
   policy->avoids_previous_hosts = random_.chance(500'000);
-  auto manager = std::make_shared<HttpManagerSpec>(*specs.listeners[0].http);
+  auto manager = std::make_shared<HttpManagerSpec>(*specs.listeners[0].chains[0].http);
   RouteSpec& route = manager->routes.virtual_hosts[0].routes[0];
   manager->routes.virtual_hosts[0].tells_attempts_upstream = random_.chance(500'000);
   route.request_buffer.within_connection = false;
@@ -236,7 +236,7 @@ void HttpScenario::make_retry_policy(Specs& specs) {
     if (random_.chance(300'000)) specs.clusters[0].thresholds.retries_max = static_cast<uint32_t>(random_.below(3));
   }
   route.retry = std::move(policy);
-  specs.listeners[0].http = manager;
+  specs.listeners[0].chains[0].http = manager;
 }
 
 void HttpScenario::run() {
