@@ -126,7 +126,8 @@ void Exchange::on_lease_failed(Error why) {
   if (why.code == ErrorCode::overloaded) return reply_overflow();
   host_->cells(worker_.index()).add(HostStat::rq_error);
   record_.upstream_transport_failure_reason = arena_.copy(why.detail);  // the connection may have made it up
-  if (retry_reset(AttemptEnd::connect_failure)) return;
+  // What we ended ourselves, as we shut down, is not begun again.
+  if (why.code != ErrorCode::cancelled && retry_reset(AttemptEnd::connect_failure)) return;
   flags_.set(ResponseFlag::upstream_connection_failure);
   if (why.code == ErrorCode::timed_out)
     return reply({.status = 503,

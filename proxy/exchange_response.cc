@@ -89,9 +89,11 @@ void Exchange::on_upstream_reset(Error why) {
   up_stream_ = nullptr;
   host_->cells(worker_.index()).add(HostStat::rq_error);
   const bool protocol = why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large;
-  if (why.code == ErrorCode::peer_reset || why.code == ErrorCode::cancelled || why.retry == Retry::always)
+  // What we ended ourselves, as we shut down, is not begun again.
+  const bool ours = why.code == ErrorCode::cancelled && why.origin == Origin::local;
+  if (!ours && (why.code == ErrorCode::peer_reset || why.code == ErrorCode::cancelled || why.retry == Retry::always))
     return on_upstream_stream_reset(why);
-  if (retry_reset(protocol ? AttemptEnd::protocol_error : AttemptEnd::connection_termination)) return;
+  if (!ours && retry_reset(protocol ? AttemptEnd::protocol_error : AttemptEnd::connection_termination)) return;
   flags_.set(protocol ? ResponseFlag::upstream_protocol_error : ResponseFlag::upstream_connection_termination);
   record_.upstream_transport_failure_reason = arena_.copy(why.detail);
   if (response_started_)

@@ -63,8 +63,7 @@ class Script:
             with self.lock:
                 step = steps[min(len(self.attempts), len(steps) - 1)]
                 # What is left of a timeout when the next attempt begins depends on the moment.
-                late = self.attempts or "/connect/" in lines[0]
-                fields = [re.sub(r"(rq-timeout-ms: )\d+", r"\1*", field) if late else field for field in fields]
+                fields = [re.sub(r"(rq-timeout-ms: )\d+", r"\1*", field) if self.attempts else field for field in fields]
                 self.attempts.append([lines[0].split(" ")[1], f"{len(body)} bytes", *fields])
             if not self.play(connection, step):
                 return
