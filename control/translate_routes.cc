@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "control/translate_common.h"
+#include "control/translate_filters.h"
 #include "control/translate_headers.h"
 
 namespace ringside {
@@ -113,6 +114,8 @@ RouteSpec translate_route(TranslateContext& context, const RouteScope& scope, co
     case api::Route::ACTION_NOT_SET: context.missing(route, 0, "needs route or direct_response"); break;
   }
   spec.headers = translate_header_edits(context, route);
+  spec.filters_off = translate_filter_switches(context, route, api::Route::kTypedPerFilterConfigFieldNumber,
+                                               keys_of(route.typed_per_filter_config()));
   return spec;
 }
 
@@ -162,6 +165,8 @@ VirtualHostSpec translate_virtual_host(TranslateContext& context, const RouteSco
   spec.routes.reserve(static_cast<size_t>(host.routes_size()));
   for (const api::Route& route : host.routes()) spec.routes.push_back(translate_route(context, scope, route));
   spec.headers = translate_header_edits(context, host);
+  spec.filters_off = translate_filter_switches(context, host, api::VirtualHost::kTypedPerFilterConfigFieldNumber,
+                                               keys_of(host.typed_per_filter_config()));
   return spec;
 }
 
@@ -192,6 +197,8 @@ RouteConfigSpec translate_route_config(TranslateContext& context, const api::Rou
     spec.virtual_hosts.push_back(translate_virtual_host(context, scope, host, owners));
   }
   spec.headers = translate_header_edits(context, config);
+  spec.filters_off = translate_filter_switches(context, config, Config::kTypedPerFilterConfigFieldNumber,
+                                               keys_of(config.typed_per_filter_config()));
   return spec;
 }
 

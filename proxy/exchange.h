@@ -20,6 +20,7 @@
 namespace ringside {
 
 class Downstream;
+class FilterRun;
 class HttpManager;
 class LiveListener;
 class Shard;
@@ -39,11 +40,12 @@ class Exchange final : public Retired, private LeaseUser {
   void on_refused(const Head& head, Error why);
   Arena& arena() { return arena_; }
   // The client reads answers as gRPC has them.
-  bool is_grpc() const { return request_ != nullptr && is_grpc_request(*request_); }
+  bool is_grpc() const;
   // Nobody looks at the request's body, and whoever gets it can send pieces of a pipe.
-  bool relays_request_body() const { return connection_ != nullptr && connection_->sends_piped(); }
+  bool relays_request_body() const;
 
  private:
+  friend class FilterRun;
   enum class Phase : uint8_t { routing, waiting, forwarding, replying, done };
 
   // The request, from the client.
@@ -81,25 +83,36 @@ class Exchange final : public Retired, private LeaseUser {
   void on_request_head(Head& head, End end);
   bool prepare_target(Head& head);
   void route_request(Head& head);
+  void take_route();
+  Cluster* route_cluster() const;
   void start_upstream();
   Taken on_lease(UpstreamConnection& connection) override;
   void on_lease_failed(Error why) override;
   void reply_overflow();
   void finish_request_head();
   void on_request_body(Slice piece, End end);
+  void pass_request_body(Slice piece, End end);
   void on_request_trailers(HeaderMap& fields);
+  void pass_request_trailers(HeaderMap& fields);
   void on_request_end();
+  void grant_request(size_t body_bytes);
   void on_request_sent(size_t body_bytes);
   void on_client_reset(Error why);
   // exchange_response.cc
   void on_response_informational(Head& head);
   void on_response_head(Head& head, End end);
+  void pass_response_head(Head& head, End end);
   void on_response_body(Slice piece, End end);
+  void pass_response_body(Slice piece, End end);
   void on_response_trailers(HeaderMap& fields);
+  void pass_response_trailers(HeaderMap& fields);
+  void on_upstream_end();
   void on_response_end();
+  void grant_response(size_t body_bytes);
   void on_response_sent(size_t body_bytes);
   void on_upstream_reset(Error why);
   void on_upstream_stream_reset(Error why);
+  void edit_response_head(Head& head);
   void finish_response_head(Head& head);
   // exchange.cc
   // Whether a local reply counts among the cluster's: Envoy counts those that its router gives.
@@ -123,6 +136,7 @@ class Exchange final : public Retired, private LeaseUser {
   void arm_timer();
   void on_timer();
   Instant next_deadline() const;
+  bool is_done() const { return phase_ == Phase::done; }
   // Envoy: 408 while the request is still due, 504 while the response is.
   uint16_t status_of_timeout() const { return request_end_ ? 504 : 408; }
   void touch() { last_activity_ = worker_.now(); }
@@ -144,6 +158,7 @@ class Exchange final : public Retired, private LeaseUser {
   const Head* response_ = nullptr;  // in the arena; what was sent to the client
   HeaderMap* request_trailers_ = nullptr;
   Buffer held_body_;  // until there is a connection
+  FilterRun* filters_ = nullptr;  // in the arena; null: no filter has a part in this request
   TimerFor<Exchange, &Exchange::on_timer> timer_{*this};
   Instant started_{};
   Instant request_ended_{};
@@ -162,6 +177,7 @@ class Exchange final : public Retired, private LeaseUser {
   bool request_end_ : 1 = false;
   bool response_started_ : 1 = false;
   bool response_end_ : 1 = false;
+  bool upstream_end_ : 1 = false;      // the upstream has said everything
   bool response_from_upstream_ : 1 = false;
   bool is_head_ : 1 = false;
   bool cut_after_flush_ : 1 = false;   // a part of the response is all that there will be

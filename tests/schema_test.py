@@ -33,6 +33,10 @@ UPSTREAM = {
         "envoy.config.core.v3.protocol", "envoy.config.core.v3.substitution_format_string"],
     "endpoint.proto": ["envoy.config.endpoint.v3.endpoint", "envoy.config.endpoint.v3.endpoint_components"],
     "file_access_log.proto": ["envoy.extensions.access_loggers.file.v3.file"],
+    "grpc_http1_bridge.proto": ["envoy.extensions.filters.http.grpc_http1_bridge.v3.config"],
+    "grpc_method_list.proto": ["envoy.config.core.v3.grpc_method_list"],
+    "grpc_stats.proto": ["envoy.extensions.filters.http.grpc_stats.v3.config"],
+    "grpc_web.proto": ["envoy.extensions.filters.http.grpc_web.v3.grpc_web"],
     "http_connection_manager.proto": [
         "envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager"],
     "http_protocol_options.proto": ["envoy.extensions.upstreams.http.v3.http_protocol_options"],
@@ -60,7 +64,6 @@ INERT = {
     "FilterChain.metadata": "opaque",
     "FilterChain.name": "a label",
     "HttpFilter.is_optional": "read from the text, when the type of the filter is looked up",
-    "HttpFilter.name": "a label",
     "LbEndpoint.metadata": "opaque",
     "Listener.bypass_overload_manager": "there is no overload manager",
     "Listener.ignore_global_conn_limit": "there is no global limit",

@@ -70,6 +70,20 @@ StatScope cluster_http2_scope(std::string_view name) {
   return scope;
 }
 
+StatScope cluster_grpc_scope(std::string_view name, std::string_view protocol, std::string_view service,
+                             std::string_view method) {
+  StatScope scope = cluster_scope(name);
+  const std::string middle = std::string(protocol) + ".";
+  scope.prefix += middle;
+  scope.tagless_prefix += middle;
+  if (service.empty()) return scope;
+  std::string service_part = stat_name_part(service), method_part = stat_name_part(method);
+  scope.prefix += service_part + "." + method_part + ".";
+  scope.tags.insert(scope.tags.begin(), {{"envoy_grpc_bridge_method", std::move(method_part)},
+                                         {"envoy_grpc_bridge_service", std::move(service_part)}});
+  return scope;
+}
+
 StatScope http_scope(std::string_view stat_prefix) {
   return labelled("http.", "envoy_http_conn_manager_prefix", stat_prefix);
 }
