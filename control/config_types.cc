@@ -4,6 +4,9 @@
 #include <array>
 
 #include "file_access_log.pb.h"
+#include "grpc_http1_bridge.pb.h"
+#include "grpc_stats.pb.h"
+#include "grpc_web.pb.h"
 #include "http_connection_manager.pb.h"
 #include "http_inspector.pb.h"
 #include "http_protocol_options.pb.h"
@@ -11,6 +14,7 @@
 #include "proxy_protocol.pb.h"
 #include "previous_hosts.pb.h"
 #include "raw_buffer.pb.h"
+#include "route.pb.h"
 #include "router.pb.h"
 #include "stream_access_log.pb.h"
 #include "tcp_proxy.pb.h"
@@ -22,6 +26,7 @@ namespace ringside {
 
 const std::vector<ConfigTypeGroup>& type_groups() {
   namespace ext = envoy::extensions;
+  const auto* const filter_switch = &envoy::config::route::v3::FilterConfig::default_instance();
   static const std::vector<ConfigTypeGroup> groups = {
       {"envoy.config.listener.v3.Filter.typed_config",
        "a network filter",
@@ -35,7 +40,13 @@ const std::vector<ConfigTypeGroup>& type_groups() {
         &ext::filters::listener::original_dst::v3::OriginalDst::default_instance()}},
       {"envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter.typed_config",
        "an HTTP filter",
-       {&ext::filters::http::router::v3::Router::default_instance()}},
+       {&ext::filters::http::router::v3::Router::default_instance(),
+        &ext::filters::http::grpc_stats::v3::FilterConfig::default_instance(),
+        &ext::filters::http::grpc_web::v3::GrpcWeb::default_instance(),
+        &ext::filters::http::grpc_http1_bridge::v3::Config::default_instance()}},
+      {"envoy.config.route.v3.RouteConfiguration.typed_per_filter_config", "what a route says of an HTTP filter", {filter_switch}},
+      {"envoy.config.route.v3.VirtualHost.typed_per_filter_config", "what a route says of an HTTP filter", {filter_switch}},
+      {"envoy.config.route.v3.Route.typed_per_filter_config", "what a route says of an HTTP filter", {filter_switch}},
       {"envoy.config.accesslog.v3.AccessLog.typed_config",
        "an access log",
        {&ext::access_loggers::file::v3::FileAccessLog::default_instance(),

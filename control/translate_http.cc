@@ -3,18 +3,16 @@
 #include <fmt/format.h>
 
 #include "control/translate_common.h"
+#include "control/translate_filters.h"
 #include "control/translate_headers.h"
 #include "control/translate_routes.h"
-#include "router.pb.h"
 
 namespace ringside {
 
 namespace {
 
 namespace api = envoy::extensions::filters::network::http_connection_manager::v3;
-using api::HttpFilter;
 using envoy::config::core::v3::Http1ProtocolOptions;
-using envoy::extensions::filters::http::router::v3::Router;
 using Manager = api::HttpConnectionManager;
 
 constexpr uint32_t headers_kb_max = 8192;
@@ -133,33 +131,6 @@ void translate_limits(TranslateContext& context, const Manager& manager, HttpMan
   context.duration(manager, Manager::kRequestHeadersTimeoutFieldNumber, spec.request_headers_timeout);
   context.duration(manager, Manager::kDrainTimeoutFieldNumber, spec.drain_timeout);
   context.duration(manager, Manager::kDelayedCloseTimeoutFieldNumber, spec.delayed_close_timeout);
-}
-
-void translate_filters(TranslateContext& context, const Manager& manager, HttpManagerSpec& spec) {
-  constexpr int number = Manager::kHttpFiltersFieldNumber;
-  bool read_all = true;
-  const Router* router = nullptr;
-  for (int i = 0; i < manager.http_filters_size(); ++i) {
-    const HttpFilter& filter = manager.http_filters(i);
-    const auto* here = context.typed<Router>(filter.typed_config());
-    if (here == nullptr) {
-      if (!filter.has_typed_config()) context.missing(filter, HttpFilter::kTypedConfigFieldNumber);
-      read_all = false;  // what could not be read was reported, or may be left out
-      if (router == nullptr) continue;
-    }
-    if (router != nullptr) {
-      context.fail(manager, number, "nothing may stand behind the router", "put envoy.filters.http.router last", i);
-    }
-    if (here != nullptr) router = here;
-  }
-  if (router == nullptr) {
-    if (read_all)
-      context.missing(manager, number, "the router is missing", "add envoy.filters.http.router with its typed_config");
-    return;
-  }
-  context.flag(*router, Router::kDynamicStatsFieldNumber, spec.dynamic_stats);
-  spec.suppress_envoy_headers = router->suppress_envoy_headers();
-  spec.respect_expected_timeout = router->respect_expected_rq_timeout();
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "control/translate_common.h"
+#include "control/translate_filters.h"
 #include "control/translate_headers.h"
 #include "control/translate_retry.h"
 
@@ -158,6 +159,8 @@ RouteSpec translate_route(TranslateContext& context, const RouteScope& scope, co
   if (spec.retry == nullptr) spec.retry = scope.retry;
   const std::optional<RequestBufferSpec> own_buffer = translate_request_buffer(context, route);
   if (own_buffer || scope.request_buffer) spec.request_buffer = own_buffer ? *own_buffer : *scope.request_buffer;
+  spec.filters_off = translate_filter_switches(context, route, api::Route::kTypedPerFilterConfigFieldNumber,
+                                               keys_of(route.typed_per_filter_config()));
   return spec;
 }
 
@@ -211,6 +214,8 @@ VirtualHostSpec translate_virtual_host(TranslateContext& context, RouteScope sco
   spec.routes.reserve(static_cast<size_t>(host.routes_size()));
   for (const api::Route& route : host.routes()) spec.routes.push_back(translate_route(context, scope, route));
   spec.headers = translate_header_edits(context, host);
+  spec.filters_off = translate_filter_switches(context, host, api::VirtualHost::kTypedPerFilterConfigFieldNumber,
+                                               keys_of(host.typed_per_filter_config()));
   return spec;
 }
 
@@ -241,6 +246,8 @@ RouteConfigSpec translate_route_config(TranslateContext& context, const api::Rou
     spec.virtual_hosts.push_back(translate_virtual_host(context, scope, host, owners));
   }
   spec.headers = translate_header_edits(context, config);
+  spec.filters_off = translate_filter_switches(context, config, Config::kTypedPerFilterConfigFieldNumber,
+                                               keys_of(config.typed_per_filter_config()));
   return spec;
 }
 

@@ -96,12 +96,14 @@ constexpr auto table = std::to_array<MessageFields>({
      "config_discovery"},
     {"envoy.config.route.v3.DirectResponseAction",
      "body_format"},
+    {"envoy.config.route.v3.FilterConfig",
+     "config is_optional?"},
     {"envoy.config.route.v3.HeaderMatcher",
      "safe_regex_match"},
     {"envoy.config.route.v3.RetryPolicy",
      "retry_options_predicates retry_priority"},
     {"envoy.config.route.v3.Route",
-     "decorator filter_action non_forwarding_action redirect stat_prefix tracing typed_per_filter_config"},
+     "decorator filter_action non_forwarding_action redirect stat_prefix tracing"},
     {"envoy.config.route.v3.RouteAction",
      "append_x_forwarded_host? auto_host_rewrite cluster_header cluster_not_found_response_code "
      "cluster_specifier_plugin cors early_data_policy flush_timeout hash_policy hedge_policy host_rewrite "
@@ -111,15 +113,17 @@ constexpr auto table = std::to_array<MessageFields>({
      "upgrade_configs weighted_clusters"},
     {"envoy.config.route.v3.RouteConfiguration",
      "cluster_specifier_plugins ignore_path_parameters_in_path_matching? internal_only_headers metadata "
-     "request_mirror_policies typed_per_filter_config vhds vhost_header"},
+     "request_mirror_policies vhds vhost_header"},
     {"envoy.config.route.v3.RouteMatch",
      "connect_matcher dynamic_metadata filter_state grpc headers path_match_policy query_parameters "
      "runtime_fraction safe_regex tls_context"},
     {"envoy.config.route.v3.VirtualHost",
      "cors hedge_policy matcher rate_limits request_mirror_policies retry_policy_typed_config "
-     "typed_per_filter_config virtual_clusters"},
+     "virtual_clusters"},
     {"envoy.extensions.access_loggers.file.v3.FileAccessLog",
      "json_format typed_json_format"},
+    {"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
+     "emit_filter_state?"},
     {"envoy.extensions.filters.http.router.v3.Router",
      "start_child_span? strict_check_headers suppress_grpc_request_failure_code_stats? upstream_http_filters "
      "upstream_log upstream_log_options"},
@@ -134,7 +138,7 @@ constexpr auto table = std::to_array<MessageFields>({
      "scoped_routes stream_error_on_invalid_http_message stream_flush_timeout tracing "
      "typed_header_validation_config upgrade_configs"},
     {"envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
-     "config_discovery disabled?"},
+     "config_discovery"},
     {"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
      "access_log_flush_interval access_log_options backoff_options downstream_idle_timeout "
      "flush_access_log_on_connected? hash_policy max_downstream_connection_duration_jitter_percentage "

@@ -7,6 +7,7 @@
 #include "proxy/http_manager.h"
 #include "proxy/listener/live_chain.h"
 #include "proxy/downstream.h"
+#include "proxy/filter_run.h"
 #include "proxy/shard.h"
 
 namespace ringside {
@@ -27,7 +28,9 @@ Exchange::Exchange(Downstream& session, Stream& stream)
   stats.inc(HttpStat::downstream_rq_active);
 }
 
-Exchange::~Exchange() = default;
+Exchange::~Exchange() {
+  if (filters_ != nullptr) filters_->~FilterRun();
+}
 
 void Exchange::on_retired() { session_.listener().shard().free_exchange(*this); }
 
@@ -49,7 +52,10 @@ void Exchange::reply(const LocalReply& reply) {
   // Envoy counts what the client was told instead of the upstream's answer as the upstream's.
   if (cluster_ != nullptr && !response_from_upstream_ && reply.charge == Charge::cluster) count_upstream_code(reply.status);
   Head& head = *arena_.make<Head>(arena_);
-  const bool bodiless = fill_reply(head, reply) == End::yes;
+  std::string_view body = fill_reply(head, reply) == End::yes ? std::string_view() : reply.body;
+  edit_response_head(head);
+  if (filters_ != nullptr) body = filters_->on_local_reply(head, body);
+  const bool bodiless = body.empty();
   // The rest of the request is not wanted, and without it the connection cannot go on.
   if (!request_end_) session_.forgo_reuse();
   if (reply.charge != Charge::nobody) tell_attempts(head);
@@ -59,10 +65,16 @@ void Exchange::reply(const LocalReply& reply) {
   down_stream_.send_head(head, bodiless ? End::yes : End::no);
   if (phase_ == Phase::done) return;  // HTTP/2: the client takes no such head
   if (!bodiless) {
-    response_bytes_ += reply.body.size();
-    down_stream_.send_body(worker_.output().copy(reply.body), End::yes);
+    response_bytes_ += body.size();
+    down_stream_.send_body(worker_.output().copy(body), End::yes);
   }
   finish();
+}
+
+// As the request came; a filter may have made one of it.
+bool Exchange::is_grpc() const {
+  if (filters_ != nullptr) return filters_->was_grpc();
+  return request_ != nullptr && is_grpc_request(*request_);
 }
 
 // Returns whether the head is all. A client of gRPC reads grpc-status and no body.
@@ -139,6 +151,7 @@ void Exchange::finish() {
   if (!clean) stats.inc(HttpStat::downstream_rq_rx_reset);
   if (!request_end_ && (response_end_ || refused_)) stats.inc(HttpStat::downstream_rq_response_before_rq_complete);
   count_response();
+  if (filters_ != nullptr) filters_->on_finish();
   log();
   ExchangeEnd how = ExchangeEnd::abort;
   if (clean) how = ExchangeEnd::clean;

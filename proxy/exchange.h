@@ -22,6 +22,7 @@
 namespace ringside {
 
 class Downstream;
+class FilterRun;
 class HttpManager;
 class LiveChain;
 class Shard;
@@ -41,13 +42,12 @@ class Exchange final : public Retired, private LeaseUser {
   void on_refused(const Head& head, Error why);
   Arena& arena() { return arena_; }
   // The client reads answers as gRPC has them.
-  bool is_grpc() const { return request_ != nullptr && is_grpc_request(*request_); }
+  bool is_grpc() const;
   // Nobody looks at the request's body, and whoever gets it can send pieces of a pipe.
-  bool relays_request_body() const {
-    return connection_ != nullptr && connection_->sends_piped() && (attempts_ == nullptr || !attempts_->live);
-  }
+  bool relays_request_body() const;
 
  private:
+  friend class FilterRun;
   enum class Phase : uint8_t { routing, waiting, forwarding, backing_off, replying, done };
 
   // The request, from the client.
@@ -85,6 +85,8 @@ class Exchange final : public Retired, private LeaseUser {
   void on_request_head(Head& head, End end);
   bool prepare_target(Head& head);
   void route_request(Head& head);
+  void take_route();
+  Cluster* route_cluster() const;
   void start_upstream();
   ConnectionPool& pool_of_endpoint();
   void lease_connection();
@@ -94,19 +96,28 @@ class Exchange final : public Retired, private LeaseUser {
   void reply_overflow();
   void finish_request_head();
   void on_request_body(Slice piece, End end);
+  void pass_request_body(Slice piece, End end);
   void on_request_trailers(HeaderMap& fields);
+  void pass_request_trailers(HeaderMap& fields);
   void on_request_end();
+  void grant_request(size_t body_bytes);
   void on_request_sent(size_t body_bytes);
   void on_client_reset(Error why);
   // exchange_response.cc
   void on_response_informational(Head& head);
   void on_response_head(Head& head, End end);
+  void pass_response_head(Head& head, End end);
   void on_response_body(Slice piece, End end);
+  void pass_response_body(Slice piece, End end);
   void on_response_trailers(HeaderMap& fields);
+  void pass_response_trailers(HeaderMap& fields);
+  void on_upstream_end();
   void on_response_end();
+  void grant_response(size_t body_bytes);
   void on_response_sent(size_t body_bytes);
   void on_upstream_reset(Error why);
   void on_upstream_stream_reset(Error why);
+  void edit_response_head(Head& head);
   void finish_response_head(Head& head);
   // exchange_retry.cc
   void prepare_attempts(const RouterWishes& wishes, const RouteTimeouts& timeouts);
@@ -116,6 +127,7 @@ class Exchange final : public Retired, private LeaseUser {
   void tell_attempt();
   void tell_attempts(Head& response);
   bool hold_body(const Slice& piece);
+  void hold_early_body();
   void abandon_retries();
   void send_held_body();
   size_t take_regranted(size_t body_bytes);
@@ -155,6 +167,7 @@ class Exchange final : public Retired, private LeaseUser {
   void on_timer();
   Instant next_deadline() const;
   Duration stream_duration_max() const;
+  bool is_done() const { return phase_ == Phase::done; }
   // Envoy: 408 while the request is still due, 504 while the response is.
   uint16_t status_of_timeout() const { return request_end_ ? 504 : 408; }
   void touch() { last_activity_ = worker_.now(); }
@@ -177,6 +190,7 @@ class Exchange final : public Retired, private LeaseUser {
   HeaderMap* request_trailers_ = nullptr;
   Buffer held_body_;  // until there is a connection
   AttemptsPtr attempts_;  // in the arena; null: one attempt, and nothing of it is told or timed
+  FilterRun* filters_ = nullptr;  // in the arena; null: no filter has a part in this request
   TimerFor<Exchange, &Exchange::on_timer> timer_{*this};
   Instant started_{};
   Instant request_ended_{};
@@ -195,6 +209,7 @@ class Exchange final : public Retired, private LeaseUser {
   bool request_end_ : 1 = false;
   bool response_started_ : 1 = false;
   bool response_end_ : 1 = false;
+  bool upstream_end_ : 1 = false;      // the upstream has said everything
   bool response_from_upstream_ : 1 = false;
   bool is_head_ : 1 = false;
   bool cut_after_flush_ : 1 = false;   // a part of the response is all that there will be

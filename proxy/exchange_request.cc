@@ -3,6 +3,7 @@
 #include "proxy/http_manager.h"
 #include "proxy/listener/live_chain.h"
 #include "proxy/downstream.h"
+#include "proxy/filter_run.h"
 #include "proxy/shard.h"
 
 namespace ringside {
@@ -69,24 +70,38 @@ void Exchange::route_request(Head& head) {
   if (listener.headers_tell_tls()) listener.describe_tls(session_.transport(), record_, arena_);
   listener.http_stats().inc(HttpStat::rq_total);
   const RouteMatch match = manager_.routes().match(head.authority, head.path);
-  if (match.route == nullptr) {
-    listener.http_stats().inc(HttpStat::no_route);
+  route_ = match.route;
+  if (route_ != nullptr) record_.route_name = route_->spec().name;
+  if (const FilterChain* chain = manager_.filters(); chain != nullptr)
+    filters_ = FilterRun::start(*this, *chain, route_ != nullptr ? route_->filters_off() : 0, head);
+  if (filters_ != nullptr) return filters_->on_request_head(head, request_end_ ? End::yes : End::no);
+  take_route();
+}
+
+// What the route says, after the filters.
+void Exchange::take_route() {
+  StatBlock<HttpStat>& stats = session_.listener().http_stats();
+  if (route_ == nullptr) {
+    stats.inc(HttpStat::no_route);
     flags_.set(ResponseFlag::no_route_found);
     return reply({.status = 404, .body = {}, .details = "route_not_found"});
   }
-  route_ = match.route;
-  record_.route_name = route_->spec().name;
   if (const auto& direct = route_->spec().direct_response; direct.has_value()) {
-    listener.http_stats().inc(HttpStat::rq_direct_response);
+    stats.inc(HttpStat::rq_direct_response);
     return reply({.status = direct->status, .body = direct->body, .details = "direct_response"});
   }
   if (route_->spec().idle_timeout.has_value()) idle_timeout_ = *route_->spec().idle_timeout;
-  cluster_ = listener.shard().cluster(route_->cluster_index());
-  const RouterWishes wishes = manager_.forwarding().take_wishes(head);
-  const RouteTimeouts timeouts = route_timeouts(route_->spec(), wishes, head);
+  cluster_ = route_cluster();
+  const RouterWishes wishes = manager_.forwarding().take_wishes(*request_);
+  const RouteTimeouts timeouts = route_timeouts(route_->spec(), wishes, *request_);
   route_timeout_ = timeouts.whole;
   prepare_attempts(wishes, timeouts);
   start_upstream();
+}
+
+Cluster* Exchange::route_cluster() const {
+  if (route_ == nullptr || route_->spec().direct_response.has_value()) return nullptr;
+  return session_.listener().shard().cluster(route_->cluster_index());
 }
 
 void Exchange::start_upstream() {
@@ -188,6 +203,11 @@ void Exchange::send_request() {
   if (request_trailers_ != nullptr && up_stream_ != nullptr) up_stream_->send_trailers(*request_trailers_);
 }
 
+bool Exchange::relays_request_body() const {
+  if (filters_ != nullptr && filters_->sees_request_body()) return false;
+  return connection_ != nullptr && connection_->sends_piped() && (attempts_ == nullptr || !attempts_->live);
+}
+
 // The last changes before the request goes out. Nothing of it waits for the connection.
 void Exchange::finish_request_head() {
   if (attempts_ != nullptr) tell_attempt();
@@ -202,6 +222,11 @@ void Exchange::on_request_body(Slice piece, End end) {
   touch();
   request_bytes_ += piece.size();
   if (end == End::yes) on_request_end();
+  if (filters_ != nullptr) return filters_->on_request_body(std::move(piece), end);
+  pass_request_body(std::move(piece), end);
+}
+
+void Exchange::pass_request_body(Slice piece, End end) {
   if (attempts_ != nullptr && attempts_->live && !hold_body(piece)) return;
   if (up_stream_ != nullptr) return up_stream_->send_body(std::move(piece), end);
   if (attempts_ != nullptr && attempts_->live) return;  // it is held already
@@ -213,6 +238,11 @@ void Exchange::on_request_trailers(HeaderMap& fields) {
   if (phase_ == Phase::done) return;
   ForwardingPolicy::on_request_trailers(fields);
   on_request_end();
+  if (filters_ != nullptr) return filters_->on_request_trailers(fields);
+  pass_request_trailers(fields);
+}
+
+void Exchange::pass_request_trailers(HeaderMap& fields) {
   request_trailers_ = &fields;
   if (up_stream_ != nullptr) up_stream_->send_trailers(fields);
 }
@@ -227,6 +257,10 @@ void Exchange::on_request_sent(size_t body_bytes) {
   if (phase_ == Phase::done) return;
   touch();
   if (attempts_ != nullptr) body_bytes = take_regranted(body_bytes);
+  grant_request(filters_ == nullptr ? body_bytes : filters_->on_request_sent(body_bytes));
+}
+
+void Exchange::grant_request(size_t body_bytes) {
   // A stream of HTTP/2 owes the credit of its whole body to the others.
   if (!request_end_ || session_.version() == HttpVersion::http2) down_stream_.grant(body_bytes);
 }

@@ -3,6 +3,7 @@
 #include "proxy/http_manager.h"
 #include "proxy/listener/live_chain.h"
 #include "proxy/downstream.h"
+#include "proxy/filter_run.h"
 #include "proxy/shard.h"
 
 namespace ringside {
@@ -25,44 +26,68 @@ void Exchange::on_response_head(Head& head, End end) {
   record_.upstream_service_time = worker_.now() - upstream_started_;
   manager_.forwarding().on_upstream_response(head, record_.upstream_service_time);
   tell_attempts(head);
+  edit_response_head(head);
+  if (filters_ == nullptr) return pass_response_head(head, end);
+  if (end == End::yes) on_upstream_end();
+  filters_->on_response_head(head, end);
+}
+
+void Exchange::pass_response_head(Head& head, End end) {
   finish_response_head(head);
   response_started_ = true;
   down_stream_.send_head(head, end);
   if (phase_ == Phase::done) return;  // HTTP/2: the client takes no such head
   if (end == End::yes) return on_response_end();
-  if (session_.sends_piped()) connection_->relay_body();
+  const bool looked_at = filters_ != nullptr && filters_->sees_response_body();
+  if (session_.sends_piped() && !looked_at && connection_ != nullptr) connection_->relay_body();
   arm_timer();
+}
+
+// What the route changes, before filters see it.
+void Exchange::edit_response_head(Head& head) {
+  record_.response = &head;
+  record_.response_code = head.status;
+  if (route_ != nullptr) route_->edit_response(head, record_, session_.listener().shard().second_cache());
 }
 
 // The last changes before the response goes out, ours or the upstream's.
 void Exchange::finish_response_head(Head& head) {
   response_ = &head;
   status_ = head.status;
-  record_.response = &head;
-  record_.response_code = head.status;
   SecondCache& second = session_.listener().shard().second_cache();
-  if (route_ != nullptr)
-    route_->edit_response(head, record_, second);
   manager_.forwarding().on_response(head, *request_, second, worker_.ring().wall_now());
 }
 
 void Exchange::on_response_body(Slice piece, End end) {
   touch();
+  if (filters_ == nullptr) return pass_response_body(std::move(piece), end);
+  if (end == End::yes) on_upstream_end();
+  filters_->on_response_body(std::move(piece), end);
+}
+
+void Exchange::pass_response_body(Slice piece, End end) {
   response_bytes_ += piece.size();
   down_stream_.send_body(std::move(piece), end);
   if (end == End::yes) on_response_end();
 }
 
 void Exchange::on_response_trailers(HeaderMap& fields) {
+  record_.response_trailers = &fields;
+  if (filters_ == nullptr) return pass_response_trailers(fields);
+  on_upstream_end();
+  filters_->on_response_trailers(fields);
+}
+
+void Exchange::pass_response_trailers(HeaderMap& fields) {
   down_stream_.send_trailers(fields);
   on_response_end();
 }
 
 // The upstream has said everything. With the request whole, its connection goes back to the pool by itself; otherwise the rest of
 // the request has nowhere to go.
-void Exchange::on_response_end() {
-  if (phase_ == Phase::done) return;
-  response_end_ = true;
+void Exchange::on_upstream_end() {
+  if (upstream_end_) return;
+  upstream_end_ = true;
   const auto elapsed_ms = static_cast<uint64_t>((worker_.now() - upstream_started_) / milliseconds(1));
   StatBlock<ClusterStat>& stats = cluster_->stats();
   stats.record(ClusterStat::upstream_rq_time, elapsed_ms);
@@ -73,13 +98,23 @@ void Exchange::on_response_end() {
     connection_ = nullptr;
     up_stream_ = nullptr;
   }
+}
+
+void Exchange::on_response_end() {
+  if (phase_ == Phase::done) return;
+  response_end_ = true;
+  on_upstream_end();
   finish();
 }
 
 void Exchange::on_response_sent(size_t body_bytes) {
   if (phase_ == Phase::done) return;
   touch();
-  if (up_stream_ != nullptr && !response_end_) up_stream_->grant(body_bytes);
+  grant_response(filters_ == nullptr ? body_bytes : filters_->on_response_sent(body_bytes));
+}
+
+void Exchange::grant_response(size_t body_bytes) {
+  if (up_stream_ != nullptr && !upstream_end_) up_stream_->grant(body_bytes);
 }
 
 // The upstream's connection broke, or it spoke nonsense. Its connection closes by itself.
@@ -87,6 +122,7 @@ void Exchange::on_upstream_reset(Error why) {
   if (phase_ == Phase::done) return;
   connection_ = nullptr;
   up_stream_ = nullptr;
+  if (upstream_end_) return;  // its answer is with a filter, whole
   host_->cells(worker_.index()).add(HostStat::rq_error);
   const bool protocol = why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large;
   // What we ended ourselves, as we shut down, is not begun again.

@@ -50,6 +50,7 @@ void Exchange::prepare_attempts(const RouterWishes& wishes, const RouteTimeouts&
   attempts_->count = 1;
   attempts_->live = attempts_->rules.any();
   attempts_->alternative_status = wishes.alternative_timeout_status;
+  if (attempts_->live && !held_body_.empty()) hold_early_body();
 }
 
 void Exchange::begin_attempt() {
@@ -127,6 +128,16 @@ bool Exchange::hold_body(const Slice& piece) {
   return true;
 }
 
+// What filters let through before the route was known.
+void Exchange::hold_early_body() {
+  Buffer early = std::move(held_body_);
+  while (!early.empty()) {
+    Slice piece = early.pop_front();
+    if (attempts_->live && !hold_body(piece)) return;
+    if (!attempts_->live) held_body_.append(std::move(piece));
+  }
+}
+
 void Exchange::send_held_body() {
   const Buffer& body = attempts_->body;
   attempts_->regranted_bytes = attempts_->granted_bytes;
@@ -186,7 +197,7 @@ bool Exchange::retry_reset(AttemptEnd end) {
 bool Exchange::retry_unprocessed(Error why) {
   if (why.code != ErrorCode::peer_closed || why.retry != Retry::always || restarted_) return false;
   if (response_started_ || response_passed_) return false;
-  const bool whole = request_bytes_ == 0 || (attempts_ != nullptr && attempts_->live);
+  const bool whole = (request_bytes_ == 0 && filters_ == nullptr) || (attempts_ != nullptr && attempts_->live);
   if (!whole) return false;
   restarted_ = true;
   release_upstream(attempt_over);

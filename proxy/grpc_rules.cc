@@ -68,13 +68,19 @@ std::optional<GrpcStatus> grpc_status_of(const HeaderMap& fields) {
   return static_cast<GrpcStatus>(*number);
 }
 
-void set_grpc_answer(Head& head, GrpcStatus status, std::string_view text) {
+void set_grpc_status(HeaderMap& fields, GrpcStatus status) {
   constexpr std::array<std::string_view, static_cast<size_t>(GrpcStatus::count_)> numbers = {
       "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"};
+  fields.set(HeaderId::grpc_status, numbers[static_cast<size_t>(status)]);
+}
+
+void set_grpc_message(HeaderMap& fields, std::string_view text) { fields.set("grpc-message", percent_encoded(text, fields.arena())); }
+
+void set_grpc_answer(Head& head, GrpcStatus status, std::string_view text) {
   head.status = 200;
   head.fields.add(HeaderId::content_type, content_type);
-  head.fields.add(HeaderId::grpc_status, numbers[static_cast<size_t>(status)]);
-  if (!text.empty()) head.fields.add("grpc-message", percent_encoded(text, head.fields.arena()));
+  set_grpc_status(head.fields, status);
+  if (!text.empty()) set_grpc_message(head.fields, text);
 }
 
 std::optional<Duration> grpc_timeout_of(const HeaderMap& fields) {

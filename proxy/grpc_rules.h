@@ -37,6 +37,9 @@ bool is_grpc_request(const Head& head);
 GrpcStatus grpc_status_of_http(uint16_t status);
 // nullopt: no grpc-status here, or one that gRPC does not know.
 std::optional<GrpcStatus> grpc_status_of(const HeaderMap& fields);
+void set_grpc_status(HeaderMap& fields, GrpcStatus status);
+// Percent-encoded.
+void set_grpc_message(HeaderMap& fields, std::string_view text);
 // Makes `head` an answer without a message: status 200, grpc-status, and `text` percent-encoded as grpc-message unless it is empty.
 void set_grpc_answer(Head& head, GrpcStatus status, std::string_view text);
 // Value of `grpc-timeout`: at most eight digits and a unit of H M S m u n, rounded up to milliseconds; nullopt: none, or not one.

@@ -69,6 +69,7 @@ HttpManager::HttpManager(std::shared_ptr<const HttpManagerSpec> spec, const Node
                          std::unique_ptr<const RouteTable> routes)
     : spec_(std::move(spec)),
       routes_(std::move(routes)),
+      filters_(spec_->filters.empty() ? nullptr : std::make_unique<const FilterChain>(spec_->filters)),
       target_(*spec_),
       forwarding_(*spec_, node, node_address()),
       h1_limits_(h1_limits_of(*spec_)),
@@ -77,7 +78,7 @@ HttpManager::HttpManager(std::shared_ptr<const HttpManagerSpec> spec, const Node
 std::expected<std::shared_ptr<const HttpManager>, std::string> HttpManager::build(
     std::shared_ptr<const HttpManagerSpec> spec, const NodeSpec& node, const ClusterNames& clusters) {
   // The table shares the connection manager's spec: its routes live inside.
-  auto routes = RouteTable::build(std::shared_ptr<const RouteConfigSpec>(spec, &spec->routes), clusters);
+  auto routes = RouteTable::build(std::shared_ptr<const RouteConfigSpec>(spec, &spec->routes), clusters, spec->filters);
   if (!routes) return std::unexpected(routes.error().where + ": " + routes.error().message);
   return std::shared_ptr<const HttpManager>(new HttpManager(std::move(spec), node, std::move(*routes)));
 }

@@ -6,6 +6,7 @@
 
 #include "codecs/http1/h1_limits.h"
 #include "codecs/http2/h2_limits.h"
+#include "proxy/filters/filter_chain.h"
 #include "proxy/forwarding_headers.h"
 #include "proxy/http_target.h"
 #include "proxy/route/route_table.h"
@@ -20,6 +21,8 @@ class HttpManager {
                                                                                const ClusterNames& clusters);
   const HttpManagerSpec& spec() const { return *spec_; }
   const RouteTable& routes() const { return *routes_; }
+  // Null: the router alone.
+  const FilterChain* filters() const { return filters_.get(); }
   const TargetPolicy& target() const { return target_; }
   const ForwardingPolicy& forwarding() const { return forwarding_; }
   const H1Limits& h1_limits() const { return h1_limits_; }
@@ -30,6 +33,7 @@ class HttpManager {
 
   std::shared_ptr<const HttpManagerSpec> spec_;
   std::unique_ptr<const RouteTable> routes_;
+  std::unique_ptr<const FilterChain> filters_;
   TargetPolicy target_;
   ForwardingPolicy forwarding_;
   H1Limits h1_limits_;

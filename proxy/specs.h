@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "core/address.h"
@@ -165,6 +166,7 @@ struct RouteSpec {
   std::string prefix_rewrite;                         // empty: none
   std::string host_rewrite_literal;                   // empty: none
   HeaderEditSpec headers;
+  std::vector<std::string> filters_off;               // names of HTTP filters
   std::string where;                                  // file:line:column, for messages
 };
 struct VirtualHostSpec {
@@ -175,11 +177,13 @@ struct VirtualHostSpec {
   bool tells_attempts_upstream = false;      // x-envoy-attempt-count
   bool tells_attempts_downstream = false;
   bool tells_timeout_retry = false;          // x-envoy-is-timeout-retry
+  std::vector<std::string> filters_off;
 };
 struct RouteConfigSpec {
   std::string name;
   std::vector<VirtualHostSpec> virtual_hosts;
   HeaderEditSpec headers;
+  std::vector<std::string> filters_off;
   bool most_specific_header_mutations_wins = false;
   bool ignore_port_in_host_matching = false;
 };
@@ -248,6 +252,29 @@ struct CidrSpec {
   uint32_t prefix_bits = 0;
 };
 
+// --- HTTP filters
+
+constexpr size_t http_filters_max = 32;
+
+// envoy.filters.http.grpc_stats
+struct GrpcStatsSpec {
+  bool all_methods = false;
+  std::vector<std::pair<std::string, std::string>> methods;  // (service, method), counted by name
+  bool upstream_time = false;
+  bool replace_dots = false;  // in names of services
+};
+// envoy.filters.http.grpc_web
+struct GrpcWebSpec {};
+// envoy.filters.http.grpc_http1_bridge
+struct GrpcHttp1BridgeSpec {
+  bool upgrade_protobuf = false;
+  bool ignore_query = false;
+};
+struct HttpFilterSpec {
+  std::string name;
+  std::variant<GrpcStatsSpec, GrpcWebSpec, GrpcHttp1BridgeSpec> config;
+};
+
 struct HttpManagerSpec {
   std::string stat_prefix;
   CodecType codec = CodecType::auto_detect;
@@ -256,6 +283,7 @@ struct HttpManagerSpec {
   Http1Spec http1;
   Http2Spec http2;
   std::vector<AccessLogSpec> access_logs;
+  std::vector<HttpFilterSpec> filters;  // in front of the router
   std::string server_name = "envoy";
   ServerHeader server_header = ServerHeader::overwrite;
   std::string via;

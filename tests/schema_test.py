@@ -38,6 +38,10 @@ UPSTREAM = {
     "proxy_protocol.proto": ["envoy.extensions.filters.listener.proxy_protocol.v3.proxy_protocol"],
     "tls_inspector.proto": ["envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector"],
     "health_check.proto": ["envoy.config.core.v3.health_check", "envoy.config.core.v3.base"],
+    "grpc_http1_bridge.proto": ["envoy.extensions.filters.http.grpc_http1_bridge.v3.config"],
+    "grpc_method_list.proto": ["envoy.config.core.v3.grpc_method_list"],
+    "grpc_stats.proto": ["envoy.extensions.filters.http.grpc_stats.v3.config"],
+    "grpc_web.proto": ["envoy.extensions.filters.http.grpc_web.v3.grpc_web"],
     "http_connection_manager.proto": [
         "envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager"],
     "http_protocol_options.proto": ["envoy.extensions.upstreams.http.v3.http_protocol_options"],

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "proxy/grpc_rules.h"
 #include "proxy/observe/time_format.h"
 
 namespace ringside {
@@ -101,6 +102,37 @@ std::string_view field_value(const Head* head, HeaderId id, std::string_view nam
   return field != nullptr ? field->value() : std::string_view{};
 }
 
+struct StatusName {
+  std::string_view camel, snake;
+};
+// Envoy's words.
+constexpr std::array<StatusName, static_cast<size_t>(GrpcStatus::count_)> status_names = {{
+    {"OK", "OK"},
+    {"Canceled", "CANCELLED"},
+    {"Unknown", "UNKNOWN"},
+    {"InvalidArgument", "INVALID_ARGUMENT"},
+    {"DeadlineExceeded", "DEADLINE_EXCEEDED"},
+    {"NotFound", "NOT_FOUND"},
+    {"AlreadyExists", "ALREADY_EXISTS"},
+    {"PermissionDenied", "PERMISSION_DENIED"},
+    {"ResourceExhausted", "RESOURCE_EXHAUSTED"},
+    {"FailedPrecondition", "FAILED_PRECONDITION"},
+    {"Aborted", "ABORTED"},
+    {"OutOfRange", "OUT_OF_RANGE"},
+    {"Unimplemented", "UNIMPLEMENTED"},
+    {"Internal", "INTERNAL"},
+    {"Unavailable", "UNAVAILABLE"},
+    {"DataLoss", "DATA_LOSS"},
+    {"Unauthenticated", "UNAUTHENTICATED"},
+}};
+
+// Where the status of a call stands; null when it is nowhere.
+const HeaderMap* status_fields(const AccessLogRecord& record) {
+  if (record.response_trailers != nullptr && record.response_trailers->has(HeaderId::grpc_status)) return record.response_trailers;
+  if (record.response != nullptr && record.response->fields.has(HeaderId::grpc_status)) return &record.response->fields;
+  return nullptr;
+}
+
 }  // namespace
 
 // One line being written.
@@ -151,6 +183,8 @@ class AccessLogFormat::Writer {
   }
   void start_time(const Piece& piece);
   void header(const Piece& piece, const Head* head);
+  void trailer(const Piece& piece);
+  void grpc_status(const Piece& piece);
   void flags(const Piece& piece, FlagNames names);
   const Address* find_address(const Piece& piece) const;
 
@@ -188,6 +222,27 @@ void AccessLogFormat::Writer::header(const Piece& piece, const Head* head) {
   value(piece, text);
 }
 
+void AccessLogFormat::Writer::trailer(const Piece& piece) {
+  const HeaderMap* fields = record_.response_trailers;
+  if (fields == nullptr) return missing(piece);
+  const HeaderField* found = fields->find(format_.text(piece.text));
+  if (found == nullptr && piece.alternative_text.size > 0) found = fields->find(format_.text(piece.alternative_text));
+  if (found == nullptr) return missing(piece);
+  if (!found->value().empty()) value(piece, found->value());
+}
+
+// Of calls of gRPC only. Without a status of the service, what a client makes of the HTTP status.
+void AccessLogFormat::Writer::grpc_status(const Piece& piece) {
+  if (record_.request == nullptr || !is_grpc_request(*record_.request)) return missing(piece);
+  const HeaderMap* const fields = status_fields(record_);
+  const std::optional<GrpcStatus> status =
+      fields != nullptr ? grpc_status_of(*fields) : std::optional(grpc_status_of_http(record_.response_code));
+  if (!status) return value(piece, fields->value(HeaderId::grpc_status));
+  const auto index = static_cast<size_t>(*status);
+  if (piece.op == Op::grpc_status_number) return number(piece, index);
+  plain(piece, piece.op == Op::grpc_status_camel ? status_names[index].camel : status_names[index].snake);
+}
+
 void AccessLogFormat::Writer::flags(const Piece& piece, FlagNames names) {
   if (record_.flags.empty() && piece.size_max > 0) return out_.put('-');
   char text[ResponseFlags::text_bytes_max];
@@ -208,6 +263,10 @@ void AccessLogFormat::Writer::write(const Piece& piece) {
     case Op::start_time: return start_time(piece);
     case Op::request_header: return header(piece, record_.request);
     case Op::response_header: return header(piece, record_.response);
+    case Op::response_trailer: return trailer(piece);
+    case Op::grpc_status_camel:
+    case Op::grpc_status_snake:
+    case Op::grpc_status_number: return grpc_status(piece);
     case Op::request_path: return value(piece, record_.request != nullptr ? record_.request->path : std::string_view{});
     case Op::protocol: return record_.version ? plain(piece, protocol_name(*record_.version)) : missing(piece);
     case Op::response_code: return number(piece, record_.response_code);

@@ -57,6 +57,7 @@ struct AccessLogRecord {
   const Address* upstream_local = nullptr;
   const Head* request = nullptr;   // as it went to the upstream
   const Head* response = nullptr;  // as it went to the client
+  const HeaderMap* response_trailers = nullptr;  // as the upstream sent them
 };
 
 struct FormatError {
@@ -86,6 +87,10 @@ class AccessLogFormat {
     start_time,
     request_header,
     response_header,
+    response_trailer,
+    grpc_status_camel,
+    grpc_status_snake,
+    grpc_status_number,
     request_path,
     protocol,
     response_code,

@@ -105,9 +105,10 @@ class FormatParser {
     if (found == nullptr) return fail("unknown operator " + shown, offset);
     piece.op = found->op;
     piece.field = found->field;
-    if (found->op == Op::request_header || found->op == Op::response_header)
+    if (found->op == Op::request_header || found->op == Op::response_header || found->op == Op::response_trailer)
       return resolve_header(argument, piece, shown, offset);
     if (found->op == Op::start_time) return resolve_time(argument.value_or(""), piece, shown, offset);
+    if (found->op == Op::grpc_status_camel) return resolve_status(argument.value_or("CAMEL_STRING"), piece, shown, offset);
     if (argument.has_value()) return fail(shown + " takes no argument", offset);
     return {};
   }
@@ -126,6 +127,14 @@ class FormatParser {
     if (second.empty() || second.find('?') != std::string_view::npos)
       return fail(shown + ": one alternative header may follow the question mark", offset);
     keep_name(second, piece.alternative, piece.alternative_text);
+    return {};
+  }
+
+  std::expected<void, FormatError> resolve_status(std::string_view argument, Piece& piece, const std::string& shown,
+                                                  size_t offset) {
+    if (argument == "SNAKE_STRING") piece.op = Op::grpc_status_snake;
+    else if (argument == "NUMBER") piece.op = Op::grpc_status_number;
+    else if (argument != "CAMEL_STRING") return fail(shown + " takes CAMEL_STRING, SNAKE_STRING or NUMBER", offset);
     return {};
   }
 
@@ -160,6 +169,10 @@ const FormatParser::Named FormatParser::operators_[] = {
     {"REQUEST_HEADER", Op::request_header},
     {"RESP", Op::response_header},
     {"RESPONSE_HEADER", Op::response_header},
+    {"TRAILER", Op::response_trailer},
+    {"RESPONSE_TRAILER", Op::response_trailer},
+    {"GRPC_STATUS", Op::grpc_status_camel},
+    {"GRPC_STATUS_NUMBER", Op::grpc_status_number},
     {"PATH", Op::request_path},
     {"PROTOCOL", Op::protocol},
     {"RESPONSE_CODE", Op::response_code},

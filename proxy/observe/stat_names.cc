@@ -82,6 +82,17 @@ StatScope cluster_health_scope(std::string_view name) {
   StatScope scope = cluster_scope(name);
   scope.prefix += "health_check.";
   scope.tagless_prefix += "health_check.";
+StatScope cluster_grpc_scope(std::string_view name, std::string_view protocol, std::string_view service,
+                             std::string_view method) {
+  StatScope scope = cluster_scope(name);
+  const std::string middle = std::string(protocol) + ".";
+  scope.prefix += middle;
+  scope.tagless_prefix += middle;
+  if (service.empty()) return scope;
+  std::string service_part = stat_name_part(service), method_part = stat_name_part(method);
+  scope.prefix += service_part + "." + method_part + ".";
+  scope.tags.insert(scope.tags.begin(), {{"envoy_grpc_bridge_method", std::move(method_part)},
+                                         {"envoy_grpc_bridge_service", std::move(service_part)}});
   return scope;
 }
 

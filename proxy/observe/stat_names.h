@@ -205,6 +205,20 @@ namespace ringside {
 #define RS_FILESYSTEM_STATS(C, G, H, N)                                                                        \
   C(write_buffered) C(write_completed) G(write_total_buffered) C(write_failed) C(flushed_by_timer) C(reopen_failed)
 
+// cluster.<cluster>.grpc.[<service>.<method>.]: calls by their status, and messages.
+#define RS_GRPC_COUNTER(N, id, name) N(id, counter, when_used, name)
+#define RS_GRPC_STATS(C, G, H, N)                                                                          \
+  RS_GRPC_COUNTER(N, status_0, "0") RS_GRPC_COUNTER(N, status_1, "1") RS_GRPC_COUNTER(N, status_2, "2")    \
+  RS_GRPC_COUNTER(N, status_3, "3") RS_GRPC_COUNTER(N, status_4, "4") RS_GRPC_COUNTER(N, status_5, "5")    \
+  RS_GRPC_COUNTER(N, status_6, "6") RS_GRPC_COUNTER(N, status_7, "7") RS_GRPC_COUNTER(N, status_8, "8")    \
+  RS_GRPC_COUNTER(N, status_9, "9") RS_GRPC_COUNTER(N, status_10, "10") RS_GRPC_COUNTER(N, status_11, "11") \
+  RS_GRPC_COUNTER(N, status_12, "12") RS_GRPC_COUNTER(N, status_13, "13") RS_GRPC_COUNTER(N, status_14, "14") \
+  RS_GRPC_COUNTER(N, status_15, "15") RS_GRPC_COUNTER(N, status_16, "16")                                  \
+  RS_GRPC_COUNTER(N, success, "success") RS_GRPC_COUNTER(N, failure, "failure") RS_GRPC_COUNTER(N, total, "total") \
+  RS_GRPC_COUNTER(N, request_message_count, "request_message_count")                                       \
+  RS_GRPC_COUNTER(N, response_message_count, "response_message_count")                                     \
+  N(upstream_rq_time, histogram, when_used, "upstream_rq_time")
+
 // main_thread. and workers.
 #define RS_WATCHDOG_STATS(C, G, H, N) C(watchdog_mega_miss) C(watchdog_miss)
 
@@ -241,6 +255,7 @@ RS_STAT_GROUP(ProxyProtocolStat, proxy_protocol_stat_defs, RS_PROXY_PROTOCOL_STA
 RS_STAT_GROUP(ProxyProtocolErrorStat, proxy_protocol_error_stat_defs, RS_PROXY_PROTOCOL_ERROR_STATS)
 RS_STAT_GROUP(Http1Stat, http1_stat_defs, RS_HTTP1_STATS)
 RS_STAT_GROUP(Http2Stat, http2_stat_defs, RS_HTTP2_STATS)
+RS_STAT_GROUP(GrpcStat, grpc_stat_defs, RS_GRPC_STATS)
 RS_STAT_GROUP(ListenerManagerStat, listener_manager_stat_defs, RS_LISTENER_MANAGER_STATS)
 RS_STAT_GROUP(ClusterManagerStat, cluster_manager_stat_defs, RS_CLUSTER_MANAGER_STATS)
 RS_STAT_GROUP(ServerStat, server_stat_defs, RS_SERVER_STATS)
@@ -266,6 +281,8 @@ StatScope cluster_match_scope(std::string_view name, std::string_view match);
 StatScope cluster_http2_scope(std::string_view name);
 // What its active health checks count.
 StatScope cluster_health_scope(std::string_view name);
+// `protocol` is "grpc" or "grpc-web"; without a service, of all methods together.
+StatScope cluster_grpc_scope(std::string_view name, std::string_view protocol, std::string_view service, std::string_view method);
 StatScope http_scope(std::string_view stat_prefix);
 StatScope tcp_scope(std::string_view stat_prefix);
 // `address` is the listener's stat_prefix if set, else the address as text ("127.0.0.1:80"). The admin's is "admin".

@@ -60,7 +60,7 @@ void Route::edit_response(Head& head, const AccessLogRecord& record, SecondCache
 // --- RouteTable ------------------------------------------------------------------------------------------------------
 
 std::expected<std::unique_ptr<const RouteTable>, RouteProblem> RouteTable::build(
-    std::shared_ptr<const RouteConfigSpec> spec, const ClusterNames& clusters) {
+    std::shared_ptr<const RouteConfigSpec> spec, const ClusterNames& clusters, std::span<const HttpFilterSpec> filters) {
   std::unique_ptr<RouteTable> table(new RouteTable());
   table->spec_ = std::move(spec);
   const RouteConfigSpec& config = *table->spec_;
@@ -71,7 +71,7 @@ std::expected<std::unique_ptr<const RouteTable>, RouteProblem> RouteTable::build
   for (const VirtualHostSpec& host : config.virtual_hosts) {
     for (const std::string& domain : host.domains)
       domains.push_back({domain, static_cast<uint32_t>(table->hosts_.size())});
-    if (auto built = table->build_host(host, clusters); !built) return std::unexpected(built.error());
+    if (auto built = table->build_host(host, clusters, filters); !built) return std::unexpected(built.error());
   }
   auto index = DomainIndex::build(domains, config.ignore_port_in_host_matching ? HostPort::ignore : HostPort::compare);
   if (!index) return std::unexpected(RouteProblem{"route configuration " + config.name, index.error()});
@@ -79,7 +79,8 @@ std::expected<std::unique_ptr<const RouteTable>, RouteProblem> RouteTable::build
   return table;
 }
 
-std::expected<void, RouteProblem> RouteTable::build_host(const VirtualHostSpec& spec, const ClusterNames& clusters) {
+std::expected<void, RouteProblem> RouteTable::build_host(const VirtualHostSpec& spec, const ClusterNames& clusters,
+                                                        std::span<const HttpFilterSpec> filters) {
   auto host = std::make_unique<VirtualHost>();
   host->spec_ = &spec;
   host->table_edits_ = edits_.get();
@@ -88,9 +89,11 @@ std::expected<void, RouteProblem> RouteTable::build_host(const VirtualHostSpec& 
   if (!edits) return std::unexpected(edits.error());
   host->edits_ = std::move(*edits);
   host->routes_.reserve(spec.routes.size());
+  const FilterChain::Mask off = filters_off(filters_off(0, filters, spec_->filters_off), filters, spec.filters_off);
   for (const RouteSpec& route_spec : spec.routes) {
     auto route = build_route(route_spec, *host, clusters);
     if (!route) return std::unexpected(route.error());
+    route->filters_off_ = filters_off(off, filters, route_spec.filters_off);
     host->routes_.push_back(std::move(*route));
   }
   host->index_ = PathIndex(spec.routes);

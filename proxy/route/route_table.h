@@ -3,11 +3,13 @@
 // shared by all workers; docs/routing.md has the rules and how the look-up stays flat with thousands of routes.
 #include <expected>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "proxy/filters/filter_chain.h"
 #include "proxy/header_edit.h"
 #include "proxy/route/domain_index.h"
 #include "proxy/route/path_index.h"
@@ -26,6 +28,8 @@ struct Route {
   const VirtualHost& virtual_host() const { return *virtual_host_; }
   // RouteSpec::cluster; meaningless with a direct response.
   uint32_t cluster_index() const { return cluster_index_; }
+  // Filters of the connection manager that table, virtual host or route switch off.
+  FilterChain::Mask filters_off() const { return filters_off_; }
   // prefix_rewrite and host_rewrite_literal. What was there before goes to x-envoy-original-path and -host, unless it is suppressed.
   enum class OriginalPath : bool { suppress, keep };
   void rewrite_target(Head& head, OriginalPath original) const;
@@ -42,6 +46,7 @@ struct Route {
   const VirtualHost* virtual_host_ = nullptr;
   std::unique_ptr<const HeaderEdits> edits_;  // null: none
   uint32_t cluster_index_ = 0;
+  FilterChain::Mask filters_off_ = 0;
 };
 
 class VirtualHost {
@@ -73,7 +78,8 @@ class RouteTable {
  public:
   // Shares the spec. Errors: an unknown cluster, a domain twice, header edits that are not allowed.
   static std::expected<std::unique_ptr<const RouteTable>, RouteProblem> build(
-      std::shared_ptr<const RouteConfigSpec> spec, const ClusterNames& clusters);
+      std::shared_ptr<const RouteConfigSpec> spec, const ClusterNames& clusters,
+      std::span<const HttpFilterSpec> filters = {});
   RouteTable(const RouteTable&) = delete;
   RouteTable& operator=(const RouteTable&) = delete;
 
@@ -85,7 +91,8 @@ class RouteTable {
 
  private:
   RouteTable() = default;
-  std::expected<void, RouteProblem> build_host(const VirtualHostSpec& spec, const ClusterNames& clusters);
+  std::expected<void, RouteProblem> build_host(const VirtualHostSpec& spec, const ClusterNames& clusters,
+                                              std::span<const HttpFilterSpec> filters);
   static std::expected<Route, RouteProblem> build_route(const RouteSpec& spec, const VirtualHost& host,
                                                         const ClusterNames& clusters);
 

@@ -129,6 +129,12 @@ bool Endpoint::quiet() {
   return quiet;
 }
 
+GrpcMethods& Cluster::grpc_methods(StatsRegistry& registry) {
+  if (grpc_methods_ == nullptr)
+    grpc_methods_ = std::make_unique<GrpcMethods>(registry, worker_.index(), spec_->alt_stat_name.empty() ? spec_->name : spec_->alt_stat_name);
+  return *grpc_methods_;
+}
+
 void Cluster::adopt(const HostSet& hosts) {
   std::vector<std::unique_ptr<Endpoint>> next;
   for (const std::shared_ptr<Host>& host : hosts.hosts) {

@@ -11,6 +11,7 @@
 #include "codecs/http2/h2_pool.h"
 #include "core/stats.h"
 #include "core/worker.h"
+#include "proxy/observe/grpc_methods.h"
 #include "proxy/observe/h2_stat_cells.h"
 #include "proxy/observe/stat_names.h"
 #include "proxy/specs.h"
@@ -110,6 +111,8 @@ class Cluster {
   H1ScratchPool& h1_scratch() { return codec_pools_.h1; }
   H2ScratchPool& h2_pool() { return codec_pools_.h2; }
   H2StatCells& h2_stats() { return h2_stats_; }
+  // What filters count by method.
+  GrpcMethods& grpc_methods(StatsRegistry& registry);
 
  private:
   void sweep();
@@ -127,6 +130,7 @@ class Cluster {
   H2Limits h2_limits_;
   CodecPools& codec_pools_;
   H2StatCells h2_stats_;
+  std::unique_ptr<GrpcMethods> grpc_methods_;  // null until a filter counts something
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
   std::vector<std::unique_ptr<Endpoint>> leaving_;  // until their last connection is gone
   HostChoice choice_;
