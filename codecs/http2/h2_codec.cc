@@ -236,11 +236,7 @@ void H2Codec::on_end_sent(uint32_t stream_id) {
 void H2Codec::reset_by_fault(uint32_t stream_id, H2Stream* stream, H2Fault fault) {
   sender_.write_reset(stream_id, fault.code);
   resets_.remember(stream_id, H2ResetMemory::By::us);
-  if (fault.code == H2Code::refused_stream) {
-    ++stats_.stream_refused_errors;
-  } else {
-    ++stats_.rx_messaging_error;
-  }
+  if (fault.code == H2Code::refused_stream) ++stats_.stream_refused_errors;
   if (stream != nullptr) cut(*stream, {ErrorCode::bad_message, peer_, Retry::never, fault.detail});
   // What we reset because of a peer's frames costs as much as what it resets itself.
   if (peer_ == Origin::downstream && !dead_) spend(H2Event::reset);

@@ -249,10 +249,8 @@ void H2Codec::finish_block() {
   }
   release_block();
   if (!fault || dead_) return;
-  if (fault.code == H2Code::protocol_error && !limits_.stream_error_on_invalid_message) {
-    ++stats_.rx_messaging_error;
-    return fail(fault);
-  }
+  if (fault.code == H2Code::protocol_error) ++stats_.rx_messaging_error;
+  if (fault.code == H2Code::protocol_error && !limits_.stream_error_on_invalid_message) return fail(fault);
   reset_by_fault(stream_id, streams_.find(stream_id), fault);
 }
 

@@ -17,8 +17,9 @@ H2Codec::Opening H2ServerCodec::open_block(uint32_t stream_id) {
     return {};
   }
   last_stream_ = last_served_stream_ = stream_id;
-  // Answers that were not read yet count: for their client, these streams are open.
-  if (streams_.size() + lingering_ >= limits_.streams_max)
+  // Answers that were not read yet count, too, but as many again may be: what the kernel took is known to us a little later than
+  // to a client, which then asks anew.
+  if (streams_.size() >= limits_.streams_max || streams_.size() + lingering_ >= 2 * uint64_t{limits_.streams_max})
     return {Block::ignored, {H2Code::refused_stream, "too many streams"}};
   return {Block::message, {}};
 }

@@ -91,6 +91,8 @@ inline std::string request(uint32_t stream_id, std::string method = "GET", uint8
 // Reads what a codec wrote, decoding its header blocks in order.
 class FrameDump final : private HpackUser {
  public:
+  // A header block could not be decoded.
+  bool broken = false;
   // One line per complete frame; a rest stays for the next call.
   std::string dump(std::string_view bytes) {
     rest_.append(bytes);
@@ -138,7 +140,10 @@ class FrameDump final : private HpackUser {
   std::string block(const H2FrameHeader& header, std::string_view payload) {
     fields_.clear();
     const auto last = header.has(h2::end_headers) ? HpackDecoder::Last::yes : HpackDecoder::Last::no;
-    if (!decoder_.decode(payload, last, *this)) return " (invalid)";
+    if (!decoder_.decode(payload, last, *this)) {
+      broken = true;
+      return " (invalid)";
+    }
     return " {" + fields_ + "}";
   }
 

@@ -24,12 +24,15 @@ constexpr int retries_max = 3;
 class HttpScenario {
  public:
   enum class Surroundings : uint8_t { sound, faulty };
-  HttpScenario(uint64_t seed, Manners manners, Surroundings surroundings, Tries tries = Tries::one)
+  // How often a request comes back to the proxy by HTTP/2 before it goes to an origin: with two, each pair of protocols is there.
+  enum class Hops : uint8_t { none, one, two };
+  HttpScenario(uint64_t seed, Manners manners, Surroundings surroundings, Tries tries = Tries::one, Hops hops = Hops::none)
       : proxy_(seed),
         random_(proxy_.random),
         manners_(manners),
         faulty_(surroundings == Surroundings::faulty),
-        retrying_(tries == Tries::several) {}
+        retrying_(tries == Tries::several),
+        hops_(static_cast<uint32_t>(hops)) {}
   void run();
 
  private:
@@ -38,6 +41,7 @@ class HttpScenario {
   Plan make_plan();
   size_t body_size() { return random_.chance(100'000) ? 0 : random_.between(1, random_.chance(150'000) ? 400'000 : 5000); }
   void make_plans();
+  void leave_it_to_the_proxy(Specs& specs);
   void start_clients();
   HttpClient::Habits make_habits();
   void disturb();
@@ -53,6 +57,7 @@ class HttpScenario {
   Manners manners_;
   bool faulty_;
   bool retrying_;
+  uint32_t hops_;
   std::vector<Address> addresses_;
   std::vector<std::unique_ptr<Origin>> origins_;
   std::vector<Plan> plans_;
@@ -239,26 +244,35 @@ void HttpScenario::make_retry_policy(Specs& specs) {
   specs.listeners[0].chains[0].http = manager;
 }
 
+// Nothing but the proxy's own mistakes can keep an answer from its client.
+void HttpScenario::leave_it_to_the_proxy(Specs& specs) {
+  for (ListenerSpec& listener : specs.listeners) {
+    auto manager = std::make_shared<HttpManagerSpec>(*listener.chains[0].http);
+    manager->stream_idle_timeout = manager->protocol.idle_timeout = minutes(1);
+    manager->request_headers_timeout = manager->request_timeout = Duration::zero();
+    manager->protocol.stream_duration_max = Duration::zero();
+    if (&listener == &specs.listeners.front()) {  // HTTP/2 ends connections without losing a request
+      manager->protocol.connection_duration_max = Duration::zero();
+      manager->protocol.requests_per_connection_max = 0;
+    }
+    manager->delayed_close_timeout = seconds(10);
+    manager->routes.virtual_hosts[0].routes[0].timeout = Duration::zero();
+    listener.chains[0].http = manager;
+  }
+  for (ClusterSpec& cluster : specs.clusters) {
+    cluster.thresholds = {};
+    cluster.connect_timeout = seconds(10);
+  }
+}
+
 void HttpScenario::run() {
   World& world = proxy_.world;
   start_origins();
   make_plans();
   Specs specs = random_http_specs(random_, addresses_, proxy_.log_path());
-  limited_ = true;
-  if (manners_ == Manners::good && !faulty_) {
-    // Nothing but the proxy's own mistakes can keep an answer from its client.
-    auto manager = std::make_shared<HttpManagerSpec>(*specs.listeners[0].chains[0].http);
-    manager->stream_idle_timeout = manager->protocol.idle_timeout = minutes(1);
-    manager->request_headers_timeout = manager->request_timeout = Duration::zero();
-    manager->protocol.stream_duration_max = manager->protocol.connection_duration_max = Duration::zero();
-    manager->protocol.requests_per_connection_max = 0;
-    manager->delayed_close_timeout = seconds(10);
-    manager->routes.virtual_hosts[0].routes[0].timeout = Duration::zero();
-    specs.listeners[0].chains[0].http = manager;
-    specs.clusters[0].thresholds = {};
-    specs.clusters[0].connect_timeout = seconds(10);
-    limited_ = false;
-  }
+  for (uint32_t hop = 0; hop < hops_; ++hop) add_http2_hop(random_, specs);
+  limited_ = manners_ == Manners::bad || faulty_;
+  if (!limited_) leave_it_to_the_proxy(specs);
   if (retrying_) make_retry_policy(specs);
   proxy_.start(std::move(specs));
   if (faulty_) world.network.faults() = Faults::swarm(random_);
@@ -298,6 +312,20 @@ TEST(SimHttp, all_answers_arrive_on_a_good_network) {
 TEST(SimHttp, unruly_clients_and_origins) { over_seeds(600, bad_manners); }
 TEST(SimHttp, a_faulty_network_and_kernel) { over_seeds(600, bad_network); }
 TEST(SimHttp, everything_at_once) { over_seeds(1000, everything_bad); }
+
+// --- HTTP/2 between hops of the proxy: HTTP/1 to HTTP/2, HTTP/2 to itself, HTTP/2 to HTTP/1 ------------------------------------
+
+using enum HttpScenario::Hops;
+HttpScenario::Hops hops_of(uint64_t seed) { return seed % 2 == 0 ? one : two; }
+void good_manners_by_http2(uint64_t seed) { HttpScenario(seed, Manners::good, sound, Tries::one, hops_of(seed)).run(); }
+void bad_manners_by_http2(uint64_t seed) { HttpScenario(seed, Manners::bad, sound, Tries::one, hops_of(seed)).run(); }
+void bad_network_by_http2(uint64_t seed) { HttpScenario(seed, Manners::good, faulty, Tries::one, hops_of(seed)).run(); }
+void everything_bad_by_http2(uint64_t seed) { HttpScenario(seed, Manners::bad, faulty, Tries::one, hops_of(seed)).run(); }
+
+TEST(SimHttp2, all_answers_arrive_on_a_good_network) { over_seeds(300, good_manners_by_http2); }
+TEST(SimHttp2, unruly_clients_and_origins) { over_seeds(400, bad_manners_by_http2); }
+TEST(SimHttp2, a_faulty_network_and_kernel) { over_seeds(400, bad_network_by_http2); }
+TEST(SimHttp2, everything_at_once) { over_seeds(500, everything_bad_by_http2); }
 
 }  // namespace
 }  // namespace ringside::sim

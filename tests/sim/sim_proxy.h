@@ -40,5 +40,7 @@ class ProxyWorld {
 // An HTTP listener on 10.0.0.1:80 and a cluster of `origins`, with limits and timeouts that differ from seed to seed. Nothing
 // takes longer than a few seconds.
 Specs random_http_specs(Random& random, const std::vector<Address>& origins, const std::string& log_path);
+// Puts one more listener, which speaks HTTP/2, in front of the origins; the listener in front of it goes there now.
+void add_http2_hop(Random& random, Specs& specs);
 
 }  // namespace ringside::sim
