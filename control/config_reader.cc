@@ -381,10 +381,18 @@ const pb::Message* ConfigReader::find_type(const ConfigNode& type, const Target&
   return nullptr;
 }
 
+// "Router"; "grpc_stats.v3.FilterConfig" where the last part alone says nothing.
+static std::string_view short_type_name(std::string_view name) {
+  const size_t last = name.rfind('.');
+  const std::string_view part = name.substr(last + 1);
+  if (part != "Config" && part != "FilterConfig") return part;
+  return name.substr(name.rfind('.', name.rfind('.', last - 1) - 1) + 1);
+}
+
 void ConfigReader::unknown_type(const ConfigNode& type, const Target& target, const std::vector<std::string>& names) {
   const std::string closest = did_you_mean(type.text, names);
   std::vector<std::string_view> short_names;
-  for (const std::string& name : names) short_names.push_back(std::string_view(name).substr(name.rfind('.') + 1));
+  for (const std::string& name : names) short_names.push_back(short_type_name(name));
   ConfigProblem problem{
       .at = &type,
       .path = places_.path(target.message, &target.field, target.index),

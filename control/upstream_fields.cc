@@ -118,8 +118,7 @@ constexpr auto table = std::to_array<MessageFields>({
      "connect_matcher dynamic_metadata filter_state grpc headers path_match_policy query_parameters "
      "runtime_fraction safe_regex tls_context"},
     {"envoy.config.route.v3.VirtualHost",
-     "cors hedge_policy matcher rate_limits request_mirror_policies retry_policy_typed_config "
-     "virtual_clusters"},
+     "cors hedge_policy matcher rate_limits request_mirror_policies retry_policy_typed_config virtual_clusters"},
     {"envoy.extensions.access_loggers.file.v3.FileAccessLog",
      "json_format typed_json_format"},
     {"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
@@ -168,8 +167,7 @@ constexpr auto table = std::to_array<MessageFields>({
     {"envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
      "enforce_rsa_key_usage"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-     "hash_policy header_validation_config http_filters outlier_detection request_mirror_policies retry_policy "
-     "upstream_http_protocol_options"},
+     "hash_policy header_validation_config http_filters outlier_detection request_mirror_policies retry_policy"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig",
      "alternate_protocols_cache_options http3_protocol_options"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig",

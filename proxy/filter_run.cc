@@ -6,7 +6,7 @@
 
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
-#include "proxy/live_listener.h"
+#include "proxy/listener/live_chain.h"
 #include "proxy/shard.h"
 
 namespace ringside {

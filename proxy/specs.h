@@ -166,7 +166,7 @@ struct RouteSpec {
   std::string prefix_rewrite;                         // empty: none
   std::string host_rewrite_literal;                   // empty: none
   HeaderEditSpec headers;
-  std::vector<std::string> filters_off;               // names of HTTP filters
+  std::vector<std::string> filters_off = {};               // names of HTTP filters
   std::string where;                                  // file:line:column, for messages
 };
 struct VirtualHostSpec {
@@ -177,13 +177,13 @@ struct VirtualHostSpec {
   bool tells_attempts_upstream = false;      // x-envoy-attempt-count
   bool tells_attempts_downstream = false;
   bool tells_timeout_retry = false;          // x-envoy-is-timeout-retry
-  std::vector<std::string> filters_off;
+  std::vector<std::string> filters_off = {};
 };
 struct RouteConfigSpec {
   std::string name;
   std::vector<VirtualHostSpec> virtual_hosts;
   HeaderEditSpec headers;
-  std::vector<std::string> filters_off;
+  std::vector<std::string> filters_off = {};
   bool most_specific_header_mutations_wins = false;
   bool ignore_port_in_host_matching = false;
 };

@@ -82,6 +82,9 @@ StatScope cluster_health_scope(std::string_view name) {
   StatScope scope = cluster_scope(name);
   scope.prefix += "health_check.";
   scope.tagless_prefix += "health_check.";
+  return scope;
+}
+
 StatScope cluster_grpc_scope(std::string_view name, std::string_view protocol, std::string_view service,
                              std::string_view method) {
   StatScope scope = cluster_scope(name);
