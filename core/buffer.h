@@ -71,6 +71,8 @@ class Slice {
   // The bytes lie in a pipe of the kernel: they can be counted, cut and sent, but not read.
   bool piped() const { return block_ != nullptr && block_->piped; }
   Block* block() const { return block_; }
+  // Nobody else holds the block, so its bytes may be changed.
+  bool exclusive() const { return block_ != nullptr && block_->references == 1; }
   // Bytes of the whole block behind this view: what holding it costs.
   size_t held_bytes() const { return block_ != nullptr ? block_->capacity : 0; }
 

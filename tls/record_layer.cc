@@ -193,6 +193,15 @@ void RecordLayer::seal_data(const Buffer& plain, size_t bytes, char* room) {
   write_.seal_end(at);
 }
 
+void RecordLayer::seal_in_place(char* plain, size_t bytes, char* front_edge, char* back_edge) {
+  write_header(front_edge, bytes + back_edge_bytes);
+  write_.begin(front_edge, front_edge_bytes);
+  write_.update(plain, plain, bytes);
+  *back_edge = static_cast<char>(data_type);
+  write_.update(back_edge, back_edge, 1);
+  write_.seal_end(back_edge + 1);
+}
+
 size_t RecordLayer::seal_control(uint8_t type, std::string_view text, char* room) {
   write_header(room, text.size() + 1 + RecordKeys::tag_bytes);
   write_.begin(room, header_bytes);

@@ -53,6 +53,9 @@ class RecordLayer {
   static constexpr size_t sealed_bytes(size_t plain_bytes) { return header_bytes + plain_bytes + 1 + RecordKeys::tag_bytes; }
   // Data: one record of the first `bytes` of `plain`, which stay there.
   void seal_data(const Buffer& plain, size_t bytes, char* room);
+  // The same where the plaintext lies, which becomes what goes between the two edges.
+  static constexpr size_t front_edge_bytes = 5, back_edge_bytes = 1 + RecordKeys::tag_bytes;
+  void seal_in_place(char* plain, size_t bytes, char* front_edge, char* back_edge);
   static constexpr size_t control_bytes = 5;  // the most that the following seal
   size_t seal_alert(TlsAlert alert, char* room);
   // Tells the peer of new keys, and uses them from the next record on.

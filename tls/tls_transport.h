@@ -176,6 +176,7 @@ class TlsTransport final : public Transport,
   bool on_record(const RecordLayer::Opened& opened);
   bool accept_late(const char* excess);
   void seal_some();
+  void seal_bulk(Slice bulk);
   void send_control(size_t (RecordLayer::*seal)(char*));
   void send_alert(TlsAlert alert);
   void send_record(Slice record);

@@ -82,9 +82,11 @@ bool TlsTransport::accept_late(const char* excess) {
   return false;
 }
 
-// One record of what was sent, from where it lies into the output.
+// One record of what was sent, from where it lies into the output. Bulk is encrypted where it lies: a second copy of it would only
+// drive other things out of the cache.
 void TlsTransport::seal_some() {
   if (records_->wants_key_update()) send_control(&RecordLayer::seal_key_update);
+  if (plain_.slice(0).size() >= RecordLayer::plain_bytes_max && plain_.slice(0).exclusive()) return seal_bulk(plain_.pop_front());
   const size_t bytes = std::min<size_t>(plain_.size_bytes(), RecordLayer::plain_bytes_max);
   const size_t size = RecordLayer::sealed_bytes(bytes);
   OutputWriter& output = size > limits::small_block_bytes ? worker_.bulk_output() : worker_.output();
@@ -92,6 +94,20 @@ void TlsTransport::seal_some() {
   send_record(output.commit(size));
   plain_.consume(bytes);
   plain_below_bytes_ += bytes;
+}
+
+// A whole block, in records whose edges are small pieces between its parts.
+void TlsTransport::seal_bulk(Slice bulk) {
+  OutputWriter& output = worker_.output();
+  plain_below_bytes_ += bulk.size();
+  for (size_t at = 0; at < bulk.size(); at += RecordLayer::plain_bytes_max) {
+    const size_t bytes = std::min<size_t>(bulk.size() - at, RecordLayer::plain_bytes_max);
+    char* const edges = output.reserve(RecordLayer::front_edge_bytes + RecordLayer::back_edge_bytes);
+    records_->seal_in_place(const_cast<char*>(bulk.data()) + at, bytes, edges, edges + RecordLayer::front_edge_bytes);
+    send_record(output.commit(RecordLayer::front_edge_bytes));
+    send_record(bulk.share(at, bytes));
+    send_record(output.commit(RecordLayer::back_edge_bytes));
+  }
 }
 
 void TlsTransport::send_control(size_t (RecordLayer::*seal)(char*)) {

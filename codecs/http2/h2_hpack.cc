@@ -58,6 +58,10 @@ bool HpackDecoder::decode(std::string_view bytes, Last last, HpackUser& user) {
 
 struct HpackFields::List {
   std::vector<nghttp2_nv> fields;
+  nghttp2_hd_deflater* plain = nullptr;  // has no table, so that all connections may use it
+  ~List() {
+    if (plain != nullptr) nghttp2_hd_deflate_del(plain);
+  }
 };
 
 HpackFields::HpackFields() : list_(std::make_unique<List>()) {}
@@ -75,6 +79,21 @@ void HpackFields::add(std::string_view name, std::string_view value) {
 
 HpackEncoder::~HpackEncoder() {
   if (engine_ != nullptr) nghttp2_hd_deflate_del(engine_);
+}
+
+// A table pays from the third block on, and costs an idle connection 2 KB. A peer that wants a smaller one than the default must be
+// told of it in the first block (RFC 7541 4.2), for which the shared engine is no use.
+bool HpackEncoder::goes_without() const {
+  return engine_ == nullptr && !rested_ && blocks_ < blocks_without_table && peer_table_bytes_ >= table_default_bytes;
+}
+
+nghttp2_hd_deflater* HpackEncoder::plain_engine(HpackFields::List& list) {
+  if (list.plain != nullptr) return list.plain;
+  RS_CHECK(nghttp2_hd_deflate_new(&list.plain, 0) == 0);
+  // It would tell in its first block that it has no table; nobody need know of that.
+  uint8_t room[8];
+  RS_CHECK(nghttp2_hd_deflate_hd(list.plain, room, sizeof room, nullptr, 0) >= 0);
+  return list.plain;
 }
 
 // A size other than the default must be told to the peer in the next block: the engine does it. It tells the smallest size in
@@ -101,12 +120,15 @@ void HpackEncoder::rest() {
 }
 
 size_t HpackEncoder::encoded_bytes_max(const HpackFields& fields) {
-  if (engine_ == nullptr) make();
-  return nghttp2_hd_deflate_bound(engine_, fields.list_->fields.data(), fields.list_->fields.size());
+  if (engine_ == nullptr && !goes_without()) make();
+  nghttp2_hd_deflater* const engine = engine_ != nullptr ? engine_ : plain_engine(*fields.list_);
+  return nghttp2_hd_deflate_bound(engine, fields.list_->fields.data(), fields.list_->fields.size());
 }
 
 size_t HpackEncoder::encode(const HpackFields& fields, char* out, size_t room) {
-  const ssize_t written = nghttp2_hd_deflate_hd(engine_, reinterpret_cast<uint8_t*>(out), room,
+  nghttp2_hd_deflater* const engine = engine_ != nullptr ? engine_ : plain_engine(*fields.list_);
+  if (blocks_ < blocks_without_table) ++blocks_;
+  const ssize_t written = nghttp2_hd_deflate_hd(engine, reinterpret_cast<uint8_t*>(out), room,
                                                 fields.list_->fields.data(), fields.list_->fields.size());
   RS_CHECK(written >= 0);
   return static_cast<size_t>(written);

@@ -74,10 +74,14 @@ class HpackEncoder {
   size_t encode(const HpackFields& fields, char* out, size_t room);
 
  private:
+  static constexpr uint8_t blocks_without_table = 2;
+  bool goes_without() const;
+  static nghttp2_hd_deflater* plain_engine(HpackFields::List& list);
   void make();
   nghttp2_hd_deflater* engine_ = nullptr;
   uint32_t table_bytes_max_ = 4096;
   uint32_t peer_table_bytes_ = 4096;
+  uint8_t blocks_ = 0;   // encoded so far, as far as it matters
   bool rested_ = false;  // the peer's table is not empty, as a new engine's is
 };
 

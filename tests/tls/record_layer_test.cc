@@ -144,6 +144,18 @@ TEST(RecordLayer, what_is_sealed_opens_whatever_the_pieces) {
   }
 }
 
+TEST(RecordLayer, bulk_is_sealed_where_it_lies) {
+  for (const RecordSuite suite : all_suites) {
+    Peer peer(suite);
+    std::string text(RecordLayer::plain_bytes_max, 'x'), sealed = text;
+    char front[RecordLayer::front_edge_bytes], back[RecordLayer::back_edge_bytes];
+    peer.other.seal_in_place(sealed.data(), sealed.size(), front, back);
+    EXPECT_NE(sealed, text);
+    EXPECT_EQ(peer.open(std::string(front, sizeof front) + sealed + std::string(back, sizeof back)).kind, Kind::data);
+    EXPECT_EQ(text_of(peer.plain), text);
+  }
+}
+
 TEST(RecordLayer, padding_is_taken_off_and_may_be_all) {
   Peer peer;
   EXPECT_EQ(peer.open(peer.record("hello\x17" + std::string(1000, '\0'))).kind, Kind::data);
