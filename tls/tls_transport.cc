@@ -209,6 +209,7 @@ void TlsTransport::on_bytes(Slice bytes) {
     shake_hands();
   }
   if (state_ == TlsState::open) decrypt();
+  choose_hungry();
 }
 
 void TlsTransport::on_end() {
@@ -350,11 +351,17 @@ void TlsTransport::on_flush() {
   if (state_ == TlsState::handshaking) shake_hands();
   if (state_ == TlsState::open) decrypt();
   if (state_ == TlsState::open) encrypt();
-  // The transport below may have flushed already in this turn, and what it sent may be a send that says nothing until something
-  // else happens. Nothing else need happen: what was added behind it waits for that word.
-  // So does what is kept back as plaintext.
-  const bool behind = before > 0 && cipher_below_bytes_ > before;
-  if (behind || (state_ == TlsState::open && cipher_below_bytes_ > 0 && !plain_.empty())) set_hungry(true);
+  behind_ = behind_ || (before > 0 && cipher_below_bytes_ > before);
+  choose_hungry();
+}
+
+// A send below may say nothing until something else happens, and nothing else need happen: these wait for its word. What was added
+// behind a send that the transport below had begun; what is kept back as plaintext; input whose user grants when its answer has gone.
+void TlsTransport::choose_hungry() {
+  const bool open = state_ == TlsState::open;
+  const bool starved = credit_bytes_ == 0 && !(in_.empty() && opened_.empty());
+  const bool held = cipher_below_bytes_ > 0 && (behind_ || (open && !plain_.empty()));
+  set_hungry(state_ != TlsState::closed && (held || (open && starved)));
 }
 
 void TlsTransport::set_hungry(bool hungry) {
@@ -419,13 +426,14 @@ void TlsTransport::on_sent(size_t bytes) {
                                                  static_cast<double>(cipher_below_bytes_));
   cipher_below_bytes_ -= bytes;
   plain_below_bytes_ -= plain;
-  if (cipher_below_bytes_ == 0) set_hungry(false);
+  if (cipher_below_bytes_ == 0) behind_ = false;
   if (state_ == TlsState::ending) {
     if (cipher_below_bytes_ == 0) end_below();
     return;
   }
   if (plain > 0) user_->on_sent(plain);
   if (state_ == TlsState::open && !plain_.empty()) worker_.flush_later(*this);
+  choose_hungry();
 }
 
 void TlsTransport::say_goodbye() {

@@ -180,6 +180,7 @@ class TlsTransport final : public Transport,
   void send_control(size_t (RecordLayer::*seal)(char*));
   void send_alert(TlsAlert alert);
   void send_record(Slice record);
+  void choose_hungry();
   void set_hungry(bool hungry);
   void say_goodbye();
   void fail(Error why, std::string text);
@@ -216,7 +217,8 @@ class TlsTransport final : public Transport,
   bool finishing_ : 1 = false;       // close_notify wanted
   bool closes_ : 1 = false;          // and the connection closed behind it
   bool finished_ : 1 = false;        // close_notify sent
-  bool hungry_ : 1 = false;          // bytes wait for a send that may not report by itself
+  bool hungry_ : 1 = false;          // something waits for a send that may not report by itself
+  bool behind_ : 1 = false;          // bytes were added behind such a send
   bool excess_ : 1 = false;          // the peer sends handshake messages and nothing else
 };
 
