@@ -164,7 +164,7 @@ void translate_auto_names(TranslateContext& context, const core_api::UpstreamHtt
 template <class Options>
 void translate_choice(TranslateContext& context, UpstreamProtocol protocol, const Options& options, ClusterSpec& spec) {
   spec.upstream_protocol = protocol;
-  spec.http2 = {};
+  spec.http2 = ClusterSpec().http2;
   if (options.has_http2_protocol_options()) translate_http2(context, options.http2_protocol_options(), spec.http2);
   spec.enable_trailers = options.http_protocol_options().enable_trailers();
 }

@@ -97,14 +97,6 @@ End Exchange::fill_reply(Head& head, const LocalReply& reply) {
 
 // --- the end -----------------------------------------------------------------------------------------------------------
 
-void Exchange::cancel(Error why, ResponseFlag flag) {
-  if (phase_ == Phase::done) return;
-  flags_.set(flag);
-  drop_upstream(why);
-  down_stream_.reset(why);
-  finish();
-}
-
 void Exchange::on_refused(const Head& head, Error why) {
   if (phase_ == Phase::done) return;
   record_.response = response_ = &head;

@@ -36,8 +36,6 @@ class Exchange final : public Retired, private LeaseUser {
 
   // What the codec talks to about the request.
   StreamUser& request_side() { return down_; }
-  // The client or the listener is going away.
-  void cancel(Error why, ResponseFlag flag);
   // The codec found the request's body wrong, and the session answers `head` with the text of `why`: counted and logged here.
   void on_refused(const Head& head, Error why);
   Arena& arena() { return arena_; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "codecs/http2/h2_frame.h"
+#include "core/log.h"
 #include "proxy/exchange.h"
 #include "proxy/http_manager.h"
 #include "proxy/listener/live_chain.h"
@@ -141,8 +142,10 @@ void H2Session::on_idle() {
 
 void H2Session::on_codec_error(Error why, uint16_t status) {
   static_cast<void>(status);
-  if (why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large)
-    listener_.http_stats().inc(HttpStat::downstream_cx_protocol_error);
+  if (why.code == ErrorCode::bad_message) listener_.http_stats().inc(HttpStat::downstream_cx_protocol_error);
+  // Somebody will want to know whom to keep out.
+  if (why.code == ErrorCode::too_large)
+    RS_LOG_WARN(http, "listener {}: HTTP/2 connection of {} ended: {}", listener_.spec().name, peer_address().text(), why.detail);
   if (why.code == ErrorCode::timed_out) return close(why);  // nobody reads what lingering would wait for
   linger();
 }

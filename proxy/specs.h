@@ -235,8 +235,8 @@ struct Http2Spec {
   uint32_t priority_frames_per_stream = 100;
   uint32_t window_updates_per_data_frame = 10;
   bool stream_error_on_invalid_message = false;
-  std::optional<KeepaliveSpec> keepalive;
-  std::vector<Http2SettingSpec> custom_settings;
+  std::optional<KeepaliveSpec> keepalive = {};
+  std::vector<Http2SettingSpec> custom_settings = {};
 };
 
 // forward_client_cert_details and set_current_client_cert_details
@@ -485,7 +485,8 @@ struct ClusterSpec {
   HttpProtocolSpec protocol;  // idle_timeout, requests_per_connection_max, connection_duration_max
   bool enable_trailers = false;
   UpstreamProtocol upstream_protocol = UpstreamProtocol::http1;
-  Http2Spec http2;
+  // A connection carries the streams of many clients, and those that one of them does not read must not keep the others waiting.
+  Http2Spec http2{.connection_window_bytes = 16 * 1024 * 1024};
   Duration dns_refresh_rate = seconds(5);
   bool respect_dns_ttl = false;
   DnsFamily dns_family = DnsFamily::automatic;

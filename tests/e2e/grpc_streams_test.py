@@ -89,8 +89,7 @@ def test_a_thousand_streams_at_once(proxy):
 @pytest.mark.release_only
 def test_stopped_readers_disturb_nobody(proxy, grpc_origin):
     """Clients that read one message of 100 MB and stop hold no more than their windows, and the others go on."""
-    # Unread bodies of all its streams share the window of the upstream connection: it must hold theirs, and some more.
-    running = start(proxy, grpc_origin.port, upstream={"initial_connection_window_size": 16 * MEGABYTE})
+    running = start(proxy, grpc_origin.port)
     with channel_to(running) as stopped, channel_to(running) as busy:
         assert method(busy, "Unary")(b"warm", timeout=20) == b"warm"
         before = running.rss_bytes()

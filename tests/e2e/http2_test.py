@@ -273,6 +273,21 @@ def test_protocol_error(proxy, origin):
     wait_until(lambda: running.stat("http.http.downstream_cx_protocol_error") == 1, "it is counted")
 
 
+def test_a_flood_ends_its_own_connection_and_is_told(proxy, origin):
+    """Requests that are cancelled at once, in hundreds: the operator reads who did it, and the others notice nothing."""
+    running = proxy([listener()], [cluster("origin", origin(lambda m: ok(b"x")).port)])
+    with H2Client(running.listen_ports["http"]) as good, H2Client(running.listen_ports["http"]) as bad:
+        assert good.get("/").status == 200
+        peer = "{}:{}".format(*bad.socket.getsockname())
+        for _ in range(600):
+            bad.connection.reset_stream(bad.request("GET", "/").id)
+        bad.flush()
+        bad.run_until(lambda: bad.goaways or bad.closed)
+        assert good.get("/").status == 200
+    assert running.stat("http2.inbound_reset_flood") == 1
+    wait_until(lambda: f"of {peer} ended: too many streams were reset" in running.log(), "a line that names the client")
+
+
 def test_client_that_leaves_an_answer_unread(proxy, origin):
     """Its window is used up and its FIN came: nothing can move any more, so that nothing is kept."""
     running = proxy([listener()], [cluster("origin", origin(lambda m: ok(BIG[:100000])).port)])
