@@ -23,10 +23,10 @@ def grpc_origin():
     server.close()
 
 
-def start(proxy, port, upstream=None, **fields):
+def start(proxy, port, **fields):
     breaker = limits(max_requests=100000, max_pending_requests=100000)
     return proxy([http_listener(harness.free_port(), [route(timeout="0s")], **fields)],
-                 [cluster("origin", port, **upstream_http2(max_concurrent_streams=4096, **(upstream or {})), **breaker)])
+                 [cluster("origin", port, **upstream_http2(max_concurrent_streams=4096), **breaker)])
 
 
 @contextlib.contextmanager
