@@ -6,6 +6,7 @@
 #include <openssl/params.h>
 
 #include <cstring>
+#include <utility>
 
 #include "core/check.h"
 
@@ -15,12 +16,11 @@ namespace {
 struct Suite {
   const char* name;    // of the suite
   const char* cipher;
-  const char* digest;
   uint8_t key_bytes;
 };
-constexpr Suite suites[] = {{"TLS_AES_128_GCM_SHA256", "AES-128-GCM", "SHA256", 16},
-                            {"TLS_AES_256_GCM_SHA384", "AES-256-GCM", "SHA384", 32},
-                            {"TLS_CHACHA20_POLY1305_SHA256", "ChaCha20-Poly1305", "SHA256", 32}};
+constexpr Suite suites[] = {{"TLS_AES_128_GCM_SHA256", "AES-128-GCM", 16},
+                            {"TLS_AES_256_GCM_SHA384", "AES-256-GCM", 32},
+                            {"TLS_CHACHA20_POLY1305_SHA256", "ChaCha20-Poly1305", 32}};
 
 const Suite& facts_of(RecordSuite suite) { return suites[static_cast<size_t>(suite)]; }
 
@@ -32,30 +32,57 @@ const EVP_CIPHER* cipher_of(RecordSuite suite) {
   return fetched[static_cast<size_t>(suite)];
 }
 
-// HKDF-Expand-Label with an empty context (RFC 8446, section 7.1). Nothing here is longer than the hash, so that one step is all.
-void expand(const Suite& suite, const TrafficSecret& secret, std::string_view label, uint8_t* out, size_t size) {
-  static EVP_MAC* const hmac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
-  constexpr std::string_view prefix = "tls13 ";
-  uint8_t info[64] = {0, static_cast<uint8_t>(size), static_cast<uint8_t>(prefix.size() + label.size())};
-  size_t length = 3;
-  for (const std::string_view part : {prefix, label}) {
-    std::memcpy(info + length, part.data(), part.size());
-    length += part.size();
-  }
-  info[length++] = 0;  // the context
-  info[length++] = 1;  // the step
-  EVP_MAC_CTX* const mac = EVP_MAC_CTX_new(hmac);
-  const OSSL_PARAM parameters[] = {
-      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, const_cast<char*>(suite.digest), 0), OSSL_PARAM_construct_end()};
-  uint8_t made[EVP_MAX_MD_SIZE];
-  size_t made_bytes = 0;
-  const bool good = mac != nullptr && EVP_MAC_init(mac, secret.data(), secret.size(), parameters) == 1 &&
-                    EVP_MAC_update(mac, info, length) == 1 && EVP_MAC_final(mac, made, &made_bytes, sizeof made) == 1;
-  RS_CHECK(good && made_bytes >= size);
-  EVP_MAC_CTX_free(mac);
-  std::memcpy(out, made, size);
-  OPENSSL_cleanse(made, sizeof made);
+// Ready but for the key: to look a digest up by its name costs as much as to use it.
+EVP_MAC_CTX* make_hmac(const char* digest) {
+  EVP_MAC* const hmac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
+  EVP_MAC_CTX* const made = EVP_MAC_CTX_new(hmac);
+  EVP_MAC_free(hmac);
+  const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, const_cast<char*>(digest), 0),
+                                   OSSL_PARAM_construct_end()};
+  constexpr uint8_t none[1] = {};  // without any key it could not be copied
+  RS_CHECK(made != nullptr && EVP_MAC_init(made, none, sizeof none, parameters) == 1);
+  return made;
 }
+
+const EVP_MAC_CTX* hmac_of(RecordSuite suite) {
+  static EVP_MAC_CTX* const sha256 = make_hmac("SHA256");
+  static EVP_MAC_CTX* const sha384 = make_hmac("SHA384");
+  return suite == RecordSuite::aes256_gcm_sha384 ? sha384 : sha256;
+}
+
+// HKDF-Expand-Label with an empty context (RFC 8446, section 7.1). Nothing here is longer than the hash, so that one step is all.
+class LabelExpander {
+ public:
+  LabelExpander(RecordSuite suite, const TrafficSecret& secret) : mac_(EVP_MAC_CTX_dup(hmac_of(suite))) {
+    RS_CHECK(mac_ != nullptr && EVP_MAC_init(mac_, secret.data(), secret.size(), nullptr) == 1);
+  }
+  LabelExpander(const LabelExpander&) = delete;
+  LabelExpander& operator=(const LabelExpander&) = delete;
+  ~LabelExpander() { EVP_MAC_CTX_free(mac_); }
+
+  void expand(std::string_view label, uint8_t* out, size_t size) {
+    constexpr std::string_view prefix = "tls13 ";
+    uint8_t info[64] = {0, static_cast<uint8_t>(size), static_cast<uint8_t>(prefix.size() + label.size())};
+    size_t length = 3;
+    for (const std::string_view part : {prefix, label}) {
+      std::memcpy(info + length, part.data(), part.size());
+      length += part.size();
+    }
+    info[length++] = 0;  // the context
+    info[length++] = 1;  // the step
+    uint8_t made[EVP_MAX_MD_SIZE];
+    size_t made_bytes = 0;
+    const bool again = !std::exchange(used_, true) || EVP_MAC_init(mac_, nullptr, 0, nullptr) == 1;  // with the same key
+    const bool good = again && EVP_MAC_update(mac_, info, length) == 1 && EVP_MAC_final(mac_, made, &made_bytes, sizeof made) == 1;
+    RS_CHECK(good && made_bytes >= size);
+    std::memcpy(out, made, size);
+    OPENSSL_cleanse(made, sizeof made);
+  }
+
+ private:
+  EVP_MAC_CTX* mac_;
+  bool used_ = false;
+};
 
 int digit_of(char byte) {
   if (byte >= '0' && byte <= '9') return byte - '0';
@@ -100,8 +127,9 @@ RecordKeys::~RecordKeys() {
 void RecordKeys::install() {
   const Suite& suite = facts_of(suite_);
   uint8_t key[32];
-  expand(suite, secret_, "key", key, suite.key_bytes);
-  expand(suite, secret_, "iv", base_nonce_.data(), base_nonce_.size());
+  LabelExpander expander(suite_, secret_);
+  expander.expand("key", key, suite.key_bytes);
+  expander.expand("iv", base_nonce_.data(), base_nonce_.size());
   const int done = EVP_CipherInit_ex(cipher_, cipher_of(suite_), nullptr, key, nullptr, use_ == Use::seal ? 1 : 0);
   OPENSSL_cleanse(key, sizeof key);
   RS_CHECK(done == 1);
@@ -109,7 +137,7 @@ void RecordKeys::install() {
 
 void RecordKeys::advance() {
   TrafficSecret next = secret_;
-  expand(facts_of(suite_), secret_, "traffic upd", next.data(), next.size());
+  LabelExpander(suite_, secret_).expand("traffic upd", next.data(), next.size());
   secret_ = next;
   sequence_ = 0;
   install();
