@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "codecs/authority.h"
+#include "codecs/http_text.h"
 #include "control/translate_common.h"
 #include "control/translate_filters.h"
 #include "control/translate_headers.h"
@@ -113,12 +115,11 @@ void translate_action(TranslateContext& context, const api::RouteAction& action,
   spec.cluster = action.cluster();
   spec.prefix_rewrite = action.prefix_rewrite();
   spec.host_rewrite_literal = action.host_rewrite_literal();
-  if (!is_header_value(spec.prefix_rewrite)) {
-    context.fail(action, Action::kPrefixRewriteFieldNumber, "may not contain line ends or control characters");
-  }
-  if (!is_header_value(spec.host_rewrite_literal)) {
-    context.fail(action, Action::kHostRewriteLiteralFieldNumber, "may not contain line ends or control characters");
-  }
+  // What it makes is a path, and the other a host: no codec would send anything else.
+  if (!spec.prefix_rewrite.empty() && (spec.prefix_rewrite.front() != '/' || !http::is_visible(spec.prefix_rewrite)))
+    context.fail(action, Action::kPrefixRewriteFieldNumber, "must begin with \"/\" and have visible characters only");
+  if (!spec.host_rewrite_literal.empty() && !http::is_authority(spec.host_rewrite_literal))
+    context.fail(action, Action::kHostRewriteLiteralFieldNumber, "is not a host with an optional port");
   translate_timeouts(context, action, spec);
   if (action.has_retry_policy()) spec.retry = translate_retry_policy(context, action.retry_policy());
 }

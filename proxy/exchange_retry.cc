@@ -118,8 +118,11 @@ bool Exchange::hold_body(const Slice& piece) {
              .charge = Charge::router});
       return false;
     }
-    // Nothing of it went out yet, so it is an attempt's body like any other.
-    if (up_stream_ == nullptr) held_body_ = std::move(attempts_->body);
+    // Nothing of it went out in this attempt, so it is a body like any other; what went out before was granted then.
+    if (up_stream_ == nullptr) {
+      held_body_ = std::move(attempts_->body);
+      attempts_->regranted_bytes = attempts_->granted_bytes;
+    }
     abandon_retries();
     return true;
   }

@@ -43,7 +43,8 @@ void write_header(char* room, size_t content_bytes) {
 
 RecordLayer::RecordLayer(RecordSuite suite, const Secrets& secrets)
     : read_(suite, RecordKeys::Use::open, secrets.read, secrets.records_read),
-      write_(suite, RecordKeys::Use::seal, secrets.write, secrets.records_written) {}
+      write_(suite, RecordKeys::Use::seal, secrets.write, secrets.records_written),
+      takes_tickets_(secrets.takes_tickets) {}
 
 RecordLayer::Opened RecordLayer::refuse(TlsAlert alert, const char* text) {
   return {.kind = Kind::refused, .alert = static_cast<uint8_t>(alert), .text = text};
@@ -147,7 +148,7 @@ RecordLayer::Opened RecordLayer::read_messages(std::string_view text) {
       message_[message_filled_++] = static_cast<uint8_t>(text[at++]);
       if (message_filled_ < message_header_bytes) continue;
       body_left_ = static_cast<uint32_t>(message_[1]) << 16 | static_cast<uint32_t>(message_[2]) << 8 | message_[3];
-      if (message_[0] != key_update && message_[0] != new_session_ticket)
+      if (message_[0] != key_update && !(message_[0] == new_session_ticket && takes_tickets_))
         return refuse(TlsAlert::unexpected_message, "unexpected message");
       if (message_[0] == key_update && body_left_ != 1) return refuse(TlsAlert::decode_error, "key update of a wrong length");
     } else if (message_[0] == key_update) {

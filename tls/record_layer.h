@@ -41,6 +41,7 @@ class RecordLayer {
   struct Secrets {
     TrafficSecret read, write;
     uint64_t records_read = 0, records_written = 0;  // with these secrets, before this object was made
+    bool takes_tickets = false;                      // only a server sends them
   };
 
   RecordLayer(RecordSuite suite, const Secrets& secrets);
@@ -83,6 +84,7 @@ class RecordLayer {
   uint32_t body_left_ = 0;
   uint8_t message_[5] = {};
   uint8_t message_filled_ = 0;
+  const bool takes_tickets_;
 };
 
 }  // namespace ringside

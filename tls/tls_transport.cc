@@ -75,7 +75,7 @@ void TlsTransport::feed(Slice bytes) {
 void TlsTransport::start(TransportUser& user, size_t credit_bytes) {
   RS_CHECK(state_ == TlsState::idle);
   user_ = &user;
-  credit_bytes_ = credit_bytes;
+  credit_bytes_ = window_bytes_ = credit_bytes;
   state_ = TlsState::handshaking;
   const time_t now = std::chrono::system_clock::to_time_t(std::chrono::time_point_cast<seconds>(worker_.ring().wall_now()));
   X509_VERIFY_PARAM_set_time(SSL_get0_param(ssl_), now);
@@ -148,7 +148,8 @@ bool TlsTransport::may_take_over() const {
   if (handshake_ == nullptr || state_ != TlsState::open) return false;
   const Handshake& shake = *handshake_;
   const bool secrets = !shake.client_secret.empty() && !shake.server_secret.empty() && !shake.keys_changed;
-  if (!secrets || !shake.read.between() || SSL_pending(ssl_) > 0 || !record_suite(agreement_->cipher)) return false;
+  // In the middle of a message, a ticket say, the library is "in init" again.
+  if (!secrets || !shake.read.between() || SSL_pending(ssl_) > 0 || SSL_is_init_finished(ssl_) != 1 || !record_suite(agreement_->cipher)) return false;
   return sessions_ == nullptr || shake.has_ticket || shake.read.count() >= limits::tls_ticket_records_max;
 }
 
@@ -158,7 +159,8 @@ void TlsTransport::take_over() {
   const RecordLayer::Secrets secrets = {.read = client ? shake.server_secret : shake.client_secret,
                                         .write = client ? shake.client_secret : shake.server_secret,
                                         .records_read = shake.read.count(),
-                                        .records_written = shake.written.count()};
+                                        .records_written = shake.written.count(),
+                                        .takes_tickets = client};
   records_ = std::make_unique<RecordLayer>(*record_suite(agreement_->cipher), secrets);
   handshake_.reset();
   let_library_go();
@@ -285,8 +287,7 @@ void TlsTransport::decrypt() {
     settle_credit();
     if (!plain.empty()) {
       late_messages_ = 0;
-      credit_bytes_ -= plain.size();
-      user_->on_bytes(std::move(plain));
+      deliver_piece(std::move(plain));
     }
     if (state_ != TlsState::open) return;
     if (excess_) {
@@ -433,6 +434,7 @@ void TlsTransport::on_sent(size_t bytes) {
   }
   if (plain > 0) user_->on_sent(plain);
   if (state_ == TlsState::open && !plain_.empty()) worker_.flush_later(*this);
+  if (state_ == TlsState::open && owes_key_update_ && cipher_below_bytes_ == 0) pay_key_update();
   choose_hungry();
 }
 

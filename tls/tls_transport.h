@@ -173,10 +173,12 @@ class TlsTransport final : public Transport,
   // The same with our own records.
   void open_records();
   bool deliver();
+  void deliver_piece(Slice piece);
   bool on_record(const RecordLayer::Opened& opened);
   bool accept_late(const char* excess);
   void seal_some();
   void seal_bulk(Slice bulk);
+  void pay_key_update();
   void send_control(size_t (RecordLayer::*seal)(char*));
   void send_alert(TlsAlert alert);
   void send_record(Slice record);
@@ -203,6 +205,7 @@ class TlsTransport final : public Transport,
   Buffer opened_;  // plaintext that waits for credit
   Buffer plain_;   // plaintext to be encrypted
   size_t credit_bytes_ = 0;        // plaintext that may still be delivered
+  size_t window_bytes_ = 0;        // the same at the start
   size_t consumed_bytes_ = 0;      // ciphertext to be granted below
   size_t granted_early_bytes_ = 0;  // at the front of `in_`, the beginning of a record
   size_t cipher_below_bytes_ = 0;  // handed down and not yet with the kernel
@@ -219,6 +222,7 @@ class TlsTransport final : public Transport,
   bool finished_ : 1 = false;        // close_notify sent
   bool hungry_ : 1 = false;          // something waits for a send that may not report by itself
   bool behind_ : 1 = false;          // bytes were added behind such a send
+  bool owes_key_update_ : 1 = false;  // the peer wants new keys of us
   bool excess_ : 1 = false;          // the peer sends handshake messages and nothing else
 };
 

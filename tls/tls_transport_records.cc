@@ -35,11 +35,18 @@ bool TlsTransport::deliver() {
       piece = opened_.slice(0).share(0, credit_bytes_);
       opened_.consume(credit_bytes_);
     }
-    credit_bytes_ -= piece.size();
-    user_->on_bytes(std::move(piece));
+    deliver_piece(std::move(piece));
     if (state_ != TlsState::open) return false;
   }
   return true;
+}
+
+// A user that holds much gets small pieces packed: each would keep the block that its record came in.
+void TlsTransport::deliver_piece(Slice piece) {
+  const bool holds_much = window_bytes_ > credit_bytes_ + limits::multishot_held_bytes_max;
+  if (holds_much && piece.size() < limits::copy_below_bytes) piece = worker_.output().copy(piece.text());
+  credit_bytes_ -= piece.size();
+  user_->on_bytes(std::move(piece));
 }
 
 // False when that was the end.
@@ -51,7 +58,9 @@ bool TlsTransport::on_record(const RecordLayer::Opened& opened) {
       late_messages_ = 0;
       return true;
     case Kind::key_update:
-      send_control(&RecordLayer::seal_key_update);
+      // One answer for all requests since the last that went out (RFC 8446, section 4.6.3): a peer that does not read gets no more.
+      owes_key_update_ = true;
+      if (cipher_below_bytes_ == 0) pay_key_update();
       [[fallthrough]];
     case Kind::message:
       return accept_late("too many key updates");
@@ -85,7 +94,7 @@ bool TlsTransport::accept_late(const char* excess) {
 // One record of what was sent, from where it lies into the output. Bulk is encrypted where it lies: a second copy of it would only
 // drive other things out of the cache.
 void TlsTransport::seal_some() {
-  if (records_->wants_key_update()) send_control(&RecordLayer::seal_key_update);
+  if (owes_key_update_ || records_->wants_key_update()) pay_key_update();
   if (plain_.slice(0).size() >= RecordLayer::plain_bytes_max && plain_.slice(0).exclusive()) return seal_bulk(plain_.pop_front());
   const size_t bytes = std::min<size_t>(plain_.size_bytes(), RecordLayer::plain_bytes_max);
   const size_t size = RecordLayer::sealed_bytes(bytes);
@@ -108,6 +117,11 @@ void TlsTransport::seal_bulk(Slice bulk) {
     send_record(bulk.share(at, bytes));
     send_record(output.commit(RecordLayer::back_edge_bytes));
   }
+}
+
+void TlsTransport::pay_key_update() {
+  owes_key_update_ = false;
+  send_control(&RecordLayer::seal_key_update);
 }
 
 void TlsTransport::send_control(size_t (RecordLayer::*seal)(char*)) {

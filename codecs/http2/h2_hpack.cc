@@ -84,7 +84,7 @@ HpackEncoder::~HpackEncoder() {
 // A table pays from the third block on, and costs an idle connection 2 KB. A peer that wants a smaller one than the default must be
 // told of it in the first block (RFC 7541 4.2), for which the shared engine is no use.
 bool HpackEncoder::goes_without() const {
-  return engine_ == nullptr && !rested_ && blocks_ < blocks_without_table && peer_table_bytes_ >= table_default_bytes;
+  return engine_ == nullptr && !rested_ && blocks_ < blocks_without_table && peer_table_min_ >= table_default_bytes;
 }
 
 nghttp2_hd_deflater* HpackEncoder::plain_engine(HpackFields::List& list) {
@@ -101,14 +101,16 @@ nghttp2_hd_deflater* HpackEncoder::plain_engine(HpackFields::List& list) {
 void HpackEncoder::make() {
   RS_CHECK(nghttp2_hd_deflate_new(&engine_, table_bytes_max_) == 0);
   const uint32_t size = std::min(peer_table_bytes_, table_bytes_max_);
-  if (rested_) RS_CHECK(nghttp2_hd_deflate_change_table_size(engine_, 0) == 0);
-  if (rested_ || size != std::min(table_default_bytes, table_bytes_max_))
+  const uint32_t smallest = rested_ ? 0 : std::min(peer_table_min_, table_bytes_max_);
+  if (smallest < size) RS_CHECK(nghttp2_hd_deflate_change_table_size(engine_, smallest) == 0);
+  if (smallest < size || size != std::min(table_default_bytes, table_bytes_max_))
     RS_CHECK(nghttp2_hd_deflate_change_table_size(engine_, size) == 0);
   rested_ = false;
 }
 
 void HpackEncoder::set_peer_table_bytes(uint32_t bytes) {
   peer_table_bytes_ = bytes;
+  peer_table_min_ = std::min(peer_table_min_, bytes);
   if (engine_ != nullptr)
     RS_CHECK(nghttp2_hd_deflate_change_table_size(engine_, std::min(bytes, table_bytes_max_)) == 0);
 }

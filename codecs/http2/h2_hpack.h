@@ -81,6 +81,7 @@ class HpackEncoder {
   nghttp2_hd_deflater* engine_ = nullptr;
   uint32_t table_bytes_max_ = 4096;
   uint32_t peer_table_bytes_ = 4096;
+  uint32_t peer_table_min_ = 4096;  // the smallest that it ever was, which it must be told of (RFC 7541 4.2)
   uint8_t blocks_ = 0;   // encoded so far, as far as it matters
   bool rested_ = false;  // the peer's table is not empty, as a new engine's is
 };

@@ -58,6 +58,9 @@ class Part final : public FilterPart {
   }
 
   Verdict on_response(Head& head, End end) override {
+    // An answer of our own may come in the place of one that was held.
+    explained_ = nullptr;
+    explanation_ = {};
     if (stats_ != nullptr) count_grpc_status(*stats_, head.fields);
     const bool is_message = head.status == 200 && is_grpc_request(head);
     head.fields.set(HeaderId::content_type, answers_text_ ? "application/grpc-web-text+proto" : "application/grpc-web+proto");

@@ -1,5 +1,6 @@
 #include "proxy/health/http_probe.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -19,6 +20,7 @@ void HttpProbe::on_ready() {
     h1_ = std::make_unique<H1ClientCodec>(user, sink, cluster.h1_limits(), cluster.h1_scratch());
     return;
   }
+  budgets_until_ = worker_.now();
   h2_ = std::make_unique<H2ClientCodec>(user, sink, cluster.h2_limits(), cluster.h2_pool(), cluster.h2_stats().numbers());
   h2_->start();
 }
@@ -77,6 +79,11 @@ void HttpProbe::on_lost() {
 void HttpProbe::on_bytes(Slice bytes) {
   if (h1_ != nullptr) h1_->decode(std::move(bytes));
   if (h2_ == nullptr) return;
+  const auto whole_seconds = (worker_.now() - budgets_until_) / seconds(1);
+  if (whole_seconds > 0) {
+    budgets_until_ += seconds(whole_seconds);
+    h2_->pass_time(static_cast<uint32_t>(std::min<int64_t>(whole_seconds, 3600)));
+  }
   h2_->decode(std::move(bytes));
   if (closing() || decided()) return;
   if (asking() && waits_for_room_) ask();

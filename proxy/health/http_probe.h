@@ -37,6 +37,7 @@ class HttpProbe final : public Probe, private CodecSink, private CodecUser, priv
 
   std::unique_ptr<H1ClientCodec> h1_;  // one of the two, when ready
   std::unique_ptr<H2ClientCodec> h2_;
+  Instant budgets_until_{};  // budgets against abuse were refilled so far
   ProbeResponse response_;
   bool waits_for_room_ = false;  // the peer takes no stream yet
   bool broken_ = false;

@@ -27,6 +27,7 @@ ConnectionPool::~ConnectionPool() { RS_CHECK(connections_ == 0 && waiting_.empty
 
 // Where it belongs now.
 void ConnectionPool::sort(UpstreamConnection& connection) {
+  if (connection.gone()) return;  // over the request that it was given
   connection.Link<UpstreamConnection>::unlink();
   connection.ready = connection.capacity() > 0;
   (connection.ready ? ready_ : others_).push_back(connection);

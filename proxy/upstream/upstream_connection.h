@@ -43,6 +43,8 @@ class UpstreamConnection : public Retired,
   // Also while TLS shakes hands.
   bool dialing() const { return transport_ == nullptr || shaking_hands_; }
   Address local_address() const { return transport_->local_address(); }
+  // It has left its pool, and is about to close.
+  bool gone() const { return closing_; }
   // The pool's: it is among those that take exchanges.
   bool ready = false;
 

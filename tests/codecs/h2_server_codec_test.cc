@@ -418,6 +418,19 @@ TEST(H2Server, RestsWithItsPeerInStep) {
   }
 }
 
+// RFC 7541 4.2: the smallest size that a table had between two blocks is told, even if it grew again.
+TEST(H2Server, TellsThatATableWasSmaller) {
+  for (const bool smaller : {false, true}) {
+    ServerEnd server;
+    server.greet(smaller ? setting(H2Setting::header_table_size, 0) + setting(H2Setting::header_table_size, 4096) : std::string());
+    server.sink.text.clear();
+    server.feed(request(1));
+    server.answer(server.last(), 200, {}, {{"x-first", "a"}});
+    const std::string block = server.sink.text.substr(h2::frame_header_bytes);
+    EXPECT_EQ(block[0] == 0x20, smaller);
+  }
+}
+
 TEST(H2Server, MemoryOfAnIdleConnection) {
   EXPECT_LE(sizeof(H2ServerCodec), 640u);
   EXPECT_LE(sizeof(H2Stream), 256u);

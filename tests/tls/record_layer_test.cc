@@ -45,9 +45,9 @@ size_t secret_bytes(RecordSuite suite) { return suite == RecordSuite::aes256_gcm
 class Peer {
  public:
   explicit Peer(RecordSuite suite = RecordSuite::aes128_gcm_sha256)
-      : layer(suite, {secret_of('a', secret_bytes(suite)), secret_of('b', secret_bytes(suite)), 0, 0}),
+      : layer(suite, {secret_of('a', secret_bytes(suite)), secret_of('b', secret_bytes(suite)), 0, 0, true}),
         keys_(suite, RecordKeys::Use::seal, secret_of('a', secret_bytes(suite)), 0),
-        other(suite, {secret_of('b', secret_bytes(suite)), secret_of('a', secret_bytes(suite)), 0, 0}) {}
+        other(suite, {secret_of('b', secret_bytes(suite)), secret_of('a', secret_bytes(suite)), 0, 0, true}) {}
 
   // `inner` is content, type and padding as they stand.
   std::string record(std::string_view inner) {
@@ -123,7 +123,7 @@ TEST(RecordLayer, what_is_sealed_opens_whatever_the_pieces) {
       peer.other.seal_data(plain, bytes, wire.data());
       for (const size_t cut : {size_t{1}, size_t{4}, size_t{16}, wire.size() / 2, wire.size() - 16, wire.size() - 1}) {
         // The same record cannot be opened twice, so each cut has a layer of its own.
-        RecordLayer::Secrets secrets{secret_of('a', secret_bytes(suite)), secret_of('b', secret_bytes(suite)), 0, 0};
+        RecordLayer::Secrets secrets{secret_of('a', secret_bytes(suite)), secret_of('b', secret_bytes(suite)), 0, 0, false};
         secrets.records_read = bytes == 1 ? 0 : bytes == 17 ? 1 : bytes == 1500 ? 2 : 3;
         RecordLayer layer(suite, secrets);
         Buffer in, out;
@@ -269,6 +269,13 @@ TEST(RecordLayer, messages_that_nobody_may_send) {
   EXPECT_EQ(alert_of({std::string("\x04\0\0\x0a\x16", 5), std::string("x\x17", 2)}), 10);  // data inside of a message
   EXPECT_EQ(alert_of({std::string("\x04\0\0\x0a\x16", 5), std::string("\x01\0\x15", 3)}), 10);  // an alert inside of a message
   EXPECT_EQ(alert_of({std::string("\x01\x14", 2)}), 10);                                // change_cipher_spec inside
+}
+
+TEST(RecordLayer, a_client_sends_no_tickets) {
+  const RecordSuite suite = RecordSuite::aes128_gcm_sha256;
+  RecordLayer server(suite, {secret_of('a', 32), secret_of('b', 32), 0, 0, false});
+  Buffer in = buffer_of(Peer().handshake(std::string("\x04\0\0\x01x", 5))), out;
+  EXPECT_EQ(server.open(in, out).alert, 10);
 }
 
 TEST(RecordCounter, counts_encrypted_records_cut_anywhere) {
