@@ -125,7 +125,7 @@ void H2Endpoint::write_small(const H2FrameHeader& header, std::string_view paylo
   OutputWriter& output = h2_worker_.output();
   char* out = output.reserve(h2::frame_header_bytes + payload.size());
   char* end = put_frame_header(out, header);
-  std::memcpy(end, payload.data(), payload.size());
+  std::copy(payload.begin(), payload.end(), end);
   write(output.commit(h2::frame_header_bytes + payload.size()));
 }
 
@@ -175,8 +175,8 @@ void H2Endpoint::write_data(const Waiting& item, uint32_t bytes) {
   OutputWriter& output = h2_worker_.output();
   if (bytes <= copied_payload_bytes_max) {
     char* end = put_frame_header(output.reserve(h2::frame_header_bytes + bytes), header);
-    std::memcpy(end, body.text.data() + text_offset, text_bytes);
-    std::memcpy(end + text_bytes, filler.data(), filler.size());
+    std::copy_n(body.text.begin() + static_cast<ptrdiff_t>(text_offset), text_bytes, end);
+    std::copy(filler.begin(), filler.end(), end + text_bytes);
     return write(output.commit(h2::frame_header_bytes + bytes));
   }
   write_small(header, {});
