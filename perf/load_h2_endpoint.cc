@@ -175,7 +175,7 @@ void H2Endpoint::write_data(const Waiting& item, uint32_t bytes) {
   OutputWriter& output = h2_worker_.output();
   if (bytes <= copied_payload_bytes_max) {
     char* end = put_frame_header(output.reserve(h2::frame_header_bytes + bytes), header);
-    std::copy_n(body.text.begin() + static_cast<ptrdiff_t>(text_offset), text_bytes, end);
+    std::copy_n(body.text.data() + text_offset, text_bytes, end);
     std::copy(filler.begin(), filler.end(), end + text_bytes);
     return write(output.commit(h2::frame_header_bytes + bytes));
   }
