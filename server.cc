@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "core/log.h"
+#include "core/start_pages.h"
 
 namespace ringside {
 namespace {
@@ -137,6 +138,7 @@ void Server::start_fleet() {
   server_stats_.record(ServerStat::initialization_time_ms, static_cast<uint64_t>(uptime() / milliseconds(1)));
   RS_LOG_INFO(main, "all clusters initialized; {} workers accept on {} listeners", options_.concurrency,
               specs_.listeners.size());
+  drop_start_pages();
 }
 
 // --- endpoints ---------------------------------------------------------------------------------------------------------
