@@ -285,7 +285,7 @@ def test_a_flood_ends_its_own_connection_and_is_told(proxy, origin):
         bad.run_until(lambda: bad.goaways or bad.closed)
         assert good.get("/").status == 200
     wait_until(lambda: running.stat("http2.inbound_reset_flood") == 1, "it is counted")
-    wait_until(lambda: f"of {peer} ended: too many streams were reset" in running.log(), "a line that names the client")
+    wait_until(lambda: f"of {peer} ended: too many streams were reset" in running.log, "a line that names the client")
 
 
 def test_client_that_leaves_an_answer_unread(proxy, origin):
