@@ -37,7 +37,7 @@ ADAPTERS = {
     r"google/protobuf/.*|.*\.pb\.h": r"control/[a-z_]+\.(h|cc)",
     r"CLI/.*": r"(main|control/options)\.cc|perf/.*",
     r"spdlog/.*": r"(main|core/log|control/options)\.cc",
-    r"openssl/.*": r"tls/.*|tests/tls/test_certificates\.cc",
+    r"openssl/.*": r"tls/.*|codecs/websocket/ws_handshake\.cc|tests/tls/test_certificates\.cc",
 }
 
 # Names that may occur more than once: the convention of a tool, or data.
