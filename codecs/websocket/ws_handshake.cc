@@ -89,9 +89,10 @@ bool is_ws_key(std::string_view text) {
 WsAccept ws_accept_of(std::string_view key) {
   std::array<char, 128> text;
   const size_t key_size = std::min(key.size(), text.size() - accept_suffix.size());  // a valid one has 24
-  char* const end = http::put(http::put(text.data(), key.substr(0, key_size)), accept_suffix);
+  std::copy_n(key.begin(), key_size, text.begin());
+  std::copy(accept_suffix.begin(), accept_suffix.end(), text.begin() + static_cast<ptrdiff_t>(key_size));
   std::array<unsigned char, SHA_DIGEST_LENGTH> digest;
-  SHA1(reinterpret_cast<const unsigned char*>(text.data()), static_cast<size_t>(end - text.data()), digest.data());
+  SHA1(reinterpret_cast<const unsigned char*>(text.data()), key_size + accept_suffix.size(), digest.data());
   return to_base64<28>({reinterpret_cast<const char*>(digest.data()), digest.size()});
 }
 
