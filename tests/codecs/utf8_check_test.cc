@@ -64,6 +64,27 @@ TEST(Utf8Check, EveryPairAndTripleOfBoundaries) {
       }
 }
 
+// The same inside of long texts, at every place in a block of sixteen bytes.
+TEST(Utf8Check, EveryTripleOfBoundariesInALongText) {
+  constexpr unsigned char edges[] = {0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xdf, 0xe0,
+                                     0xe1, 0xec, 0xed, 0xee, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff};
+  const std::string wide = "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4";
+  for (const unsigned char a : edges)
+    for (const unsigned char b : edges)
+      for (const unsigned char c : edges)
+        for (const int d : {0x41, 0x80, 0xbf, 0xc2}) {
+          const std::string four{static_cast<char>(a), static_cast<char>(b), static_cast<char>(c), static_cast<char>(d)};
+          const bool wanted = is_utf8(four);
+          const bool open = is_utf8(four + "\xa4");  // its last byte is a lead
+          for (const size_t before : {size_t{0}, size_t{10}, size_t{12}, size_t{13}, size_t{14}, size_t{15}}) {
+            const std::string text = wide + std::string(before % 2, 'a') + wide.substr(0, before / 2 * 2) + four;
+            ASSERT_EQ(check(text + wide + wide, SIZE_MAX / 2, 0x80ff7f01u), wanted) << testing::PrintToString(four) << before;
+            ASSERT_EQ(check(text, SIZE_MAX / 2, 0), wanted) << testing::PrintToString(four) << before;
+            ASSERT_EQ(check(text + "\xa4" + wide, SIZE_MAX / 2, 0), open) << testing::PrintToString(four) << before;
+          }
+        }
+}
+
 TEST(Utf8Check, LongTextsWithSomethingInThem) {
   std::mt19937 random(7);
   constexpr std::string_view pieces[] = {"a", "ascii of some length, sixteen and more", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x92\xa9",
