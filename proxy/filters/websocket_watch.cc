@@ -74,7 +74,10 @@ void WebSocketWatch::describe(AccessLogRecord& record) {
 TunnelWatch::Verdict WebSocketWatch::on_bytes(TunnelSide from, std::string_view bytes) {
   Side& side = side_of(from);
   WsFrameReader& reader = side.reader;
-  if (side.unread) return {.pass_bytes = bytes.size()};
+  if (side.unread) {
+    touch();  // whatever it is
+    return {.pass_bytes = bytes.size()};
+  }
   size_t boundary = reader.within_frame() ? nowhere : 0;  // where the frame under way begins
   std::string_view rest = bytes;
   while (true) {

@@ -346,6 +346,22 @@ TEST(WebSocketWatch, ErrorsMayBeCountedOnly) {
   EXPECT_EQ(tunnel.close(), "1006 proxy 1/1 1/1");
 }
 
+TEST(WebSocketWatch, WhatIsUnreadIsNoSilence) {
+  WebSocketSpec spec;
+  spec.on_protocol_error = WebSocketSpec::OnProtocolError::count;
+  spec.idle_timeout = seconds(10);
+  Tunnel tunnel(spec);
+  tunnel.send(client, "\xff\xff\xff\xff");
+  for (int at = 0; at < 5; ++at) {
+    tunnel.wait(seconds(9));
+    tunnel.send(client, "x");
+  }
+  EXPECT_FALSE(tunnel.ended);
+  tunnel.wait(seconds(10));
+  EXPECT_TRUE(tunnel.ended);
+  EXPECT_EQ(tunnel.to_upstream, "\xff\xff\xff\xffxxxxx");  // who knows where a frame ends
+}
+
 TEST(WebSocketWatch, RoundTripsOfPings) {
   Tunnel tunnel({});
   tunnel.send(client, {.opcode = Op::ping, .payload = "one"});
