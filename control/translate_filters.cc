@@ -74,7 +74,7 @@ void translate_filters(TranslateContext& context, const Manager& manager, HttpMa
       if (filter.disabled()) context.fail(filter, ApiFilter::kDisabledFieldNumber, "the router cannot be disabled");
       router = here;
     } else if (auto config = translate_filter(context, filter)) {
-      if (!filter.disabled()) spec.filters.push_back({.name = filter.name(), .config = *std::move(config)});
+      spec.filters.push_back({.name = filter.name(), .config = *std::move(config), .off = filter.disabled()});
     } else {
       if (!filter.has_typed_config()) context.missing(filter, ApiFilter::kTypedConfigFieldNumber);
       read_all = false;  // what could not be read was reported, or may be left out
@@ -103,7 +103,7 @@ FilterChangesSpec translate_filter_changes(TranslateContext& context, const goog
       changes.off.push_back(name);
     } else {
       context.fail(holder, number, fmt::format("\"{}\": only disabled: true is supported by this version of ringside", name),
-                   "what is disabled in http_filters stays so on every route");
+                   "leave it out: without it, the filter is as http_filters has it");
     }
   }
   return changes;

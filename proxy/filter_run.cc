@@ -20,12 +20,14 @@ FilterRun::FilterRun(Exchange& exchange, const Head& request)
       was_grpc_(is_grpc_request(request)) {}
 
 FilterRun* FilterRun::start(Exchange& exchange, const FilterChain& chain, const Head& request) {
+  const Route* const route = exchange.route_;
+  const FilterChain::Mask off = route != nullptr ? route->filters_off() : chain.off();
+  if (off == chain.all()) return nullptr;
+  const FilterSettings* const settings = route != nullptr ? route->filter_settings() : nullptr;
   Arena& arena = exchange.arena_;
   const auto filters = chain.filters();
   auto* const parts = static_cast<FilterPart**>(arena.allocate(filters.size() * sizeof(FilterPart*), alignof(FilterPart*)));
   auto* const run = new (arena.allocate(sizeof(FilterRun), alignof(FilterRun))) FilterRun(exchange, request);
-  const FilterChain::Mask off = exchange.route_ != nullptr ? exchange.route_->filters_off() : 0;
-  const FilterSettings* const settings = exchange.route_ != nullptr ? exchange.route_->filter_settings() : nullptr;
   size_t count = 0;
   for (size_t at = 0; at < filters.size(); ++at) {
     if ((off >> at & 1) != 0) continue;

@@ -191,6 +191,7 @@ struct WebSocketSpec {
 struct HttpFilterSpec {
   std::string name;
   std::variant<GrpcStatsSpec, GrpcWebSpec, GrpcHttp1BridgeSpec, WebSocketSpec> config;
+  bool off = false;  // where no place has settings of its own
 };
 // What a place says of the filters that its connection manager has, by their names.
 struct FilterChangesSpec {

@@ -29,12 +29,20 @@ struct MakeFilter {
 FilterChain::FilterChain(std::span<const HttpFilterSpec> specs) {
   RS_CHECK(specs.size() <= http_filters_max);
   for (const HttpFilterSpec& spec : specs) filters_.push_back(std::visit(MakeFilter{}, spec.config));
+  off_ = FilterChanges::none(specs).off;
 }
 
 const HttpFilter* FilterSettings::find(size_t at) const {
   for (const Entry& entry : entries_)
     if (entry.at == at) return entry.filter.get();
   return nullptr;
+}
+
+FilterChanges FilterChanges::none(std::span<const HttpFilterSpec> chain) {
+  FilterChanges changes;
+  for (size_t at = 0; at < chain.size(); ++at)
+    if (chain[at].off) changes.off |= FilterChain::Mask{1} << at;
+  return changes;
 }
 
 std::expected<FilterChanges, std::string> FilterChanges::inside(std::span<const HttpFilterSpec> chain,

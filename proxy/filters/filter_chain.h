@@ -20,9 +20,14 @@ class FilterChain {
 
   explicit FilterChain(std::span<const HttpFilterSpec> specs);
   std::span<const std::unique_ptr<const HttpFilter>> filters() const { return filters_; }
+  // Those that are off where no route says otherwise.
+  Mask off() const { return off_; }
+  // All of them.
+  Mask all() const { return static_cast<Mask>((uint64_t{1} << filters_.size()) - 1); }
 
  private:
   std::vector<std::unique_ptr<const HttpFilter>> filters_;
+  Mask off_ = 0;
 };
 
 // What stands in the place of filters of a chain, somewhere.
@@ -42,6 +47,9 @@ class FilterSettings {
 
 // What table, virtual host and route change of a chain, one inside of the other.
 struct FilterChanges {
+  // Before anything is changed.
+  static FilterChanges none(std::span<const HttpFilterSpec> chain);
+
   FilterChain::Mask off = 0;
   std::shared_ptr<const FilterSettings> settings;  // null: none
   // These, changed by a place inside. Empty, or what is wrong.

@@ -89,7 +89,7 @@ std::expected<void, RouteProblem> RouteTable::build_host(const VirtualHostSpec& 
   if (!edits) return std::unexpected(edits.error());
   host->edits_ = std::move(*edits);
   host->routes_.reserve(spec.routes.size());
-  auto table_changes = FilterChanges{}.inside(filters, spec_->filters);
+  auto table_changes = FilterChanges::none(filters).inside(filters, spec_->filters);
   if (!table_changes) return std::unexpected(RouteProblem{"route configuration " + spec_->name, table_changes.error()});
   auto host_changes = table_changes->inside(filters, spec.filters);
   if (!host_changes) return std::unexpected(RouteProblem{"virtual host " + spec.name, host_changes.error()});

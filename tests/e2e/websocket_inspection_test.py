@@ -536,7 +536,8 @@ def test_what_is_no_websocket_is_left_alone(proxy, echo):
 # --- settings by place
 
 
-def test_routes_have_settings_of_their_own(proxy, echo):
+@pytest.mark.parametrize("disabled", ["table", "filter"])
+def test_routes_have_settings_of_their_own(proxy, echo, disabled):
     def settings(**fields):
         return {"typed_per_filter_config": {"ringside.websocket": {"@type": INSPECTION, **fields}}}
 
@@ -544,7 +545,9 @@ def test_routes_have_settings_of_their_own(proxy, echo):
     routes = [route(prefix="/small", timeout="0s", headers={"name": "small", **settings(max_message_bytes=10)}),
               route(prefix="/named", timeout="0s", headers={"name": "named", **settings(stat_prefix="own")}),
               route(timeout="0s")]
-    running = start(proxy, echo.port, routes=routes, table=off, max_message_bytes=5)
+    # Disabled by the table, or in http_filters.
+    filters = [{**inspection(max_message_bytes=5), "disabled": disabled == "filter"}, ROUTER]
+    running = start(proxy, echo.port, routes=routes, table=off if disabled == "table" else {}, filters=filters)
     with client(running, "/small", compression=None) as connection:
         connection.send("x" * 10)
         assert connection.recv() == "x" * 10

@@ -49,6 +49,18 @@ TEST(FilterChanges, SettingsSwitchOnAgain) {
   EXPECT_EQ(change(route, {.off = {"ws"}, .settings = {}}).off, 0b011u);
 }
 
+TEST(FilterChanges, SettingsSwitchOnWhatTheChainDisables) {
+  std::vector<HttpFilterSpec> disabled = chain;
+  disabled[1].off = true;
+  EXPECT_EQ(FilterChain(disabled).off(), 0b010u);
+  EXPECT_EQ(FilterChain(disabled).all(), 0b111u);
+  const FilterChanges none = FilterChanges::none(disabled);
+  EXPECT_EQ(none.off, 0b010u);
+  const auto route = none.inside(disabled, {.off = {}, .settings = {websocket("ws", 5)}});
+  ASSERT_TRUE(route.has_value());
+  EXPECT_EQ(route->off, 0u);
+}
+
 TEST(FilterChanges, SettingsForNoFilter) {
   for (const char* name : {"unknown", "stats"}) {
     const auto changes = FilterChanges{}.inside(chain, {.off = {}, .settings = {websocket(name, 1)}});
