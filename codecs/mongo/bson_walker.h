@@ -122,7 +122,7 @@ class BsonWalker {
   uint16_t gathered_bytes_ = 0;
   std::string_view key_;
   std::string_view text_;
-  std::array<char, mongo::bson_text_bytes_max> gathered_;
+  std::array<char, mongo::bson_text_bytes_max + 1> gathered_;  // a text with its NUL
   std::array<uint32_t, mongo::bson_depth_max> ends_;
 };
 

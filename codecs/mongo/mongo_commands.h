@@ -66,7 +66,6 @@ enum class MongoCommand : uint8_t {
   conn_pool_stats,
   lock_info,
   features,
-  profile_read,
   plan_cache_list_filters,
   repl_set_get_status,
   repl_set_get_config,
@@ -184,6 +183,7 @@ struct MongoCommandInfo {
   std::string_view name;  // as the manual spells it: "findAndModify"
   MongoCommandKind kind = MongoCommandKind::unknown;
   bool names_collection = false;  // the value of the first key is a collection's name, if it is a string
+  bool names_namespace = false;   // the value of the first key is database.collection
   bool hello = false;             // hello or one of its old names
   bool authentication = false;    // carries credentials: never log its values
 };

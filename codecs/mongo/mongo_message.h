@@ -8,7 +8,7 @@ namespace ringside {
 
 namespace mongo {
 
-inline constexpr size_t header_bytes = 16;
+inline constexpr uint32_t header_bytes = 16;
 inline constexpr uint32_t document_bytes_max = 16 * 1024 * 1024 + 16 * 1024;  // of BSON, what servers add included
 inline constexpr uint32_t message_bytes_max = 48'000'000 + 16 * 1024;
 inline constexpr uint32_t documents_per_message_max = 100'000;  // what servers announce; not enforced by the reader
