@@ -9,6 +9,13 @@
 
 namespace ringside {
 
+// How much of a request is read before `facts`.
+enum class MongoDepth : uint8_t {
+  names,  // until command, database and collection are known; the other facts are what was seen by chance. The rest is skipped
+  command,  // the top level of the whole kind 0 body, and the stages of a pipeline
+  deep,     // also every query and pipeline down to its leaves: the uses_* facts, nested $lookup and the like
+};
+
 struct MongoNamespace {
   std::string_view database;  // empty: that of the command
   std::string_view collection;
