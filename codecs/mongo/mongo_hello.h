@@ -23,10 +23,10 @@ struct MongoHostAlias {
 };
 
 struct MongoHelloEdit {
-  // Applied to each entry of hosts, passives, arbiters and to me, primary, lastWrite's neighbours.
-  std::span<const MongoHostAlias> aliases;
+  // Applied to each entry of hosts, passives, arbiters and to me and primary.
+  std::span<const MongoHostAlias> aliases = {};
   // What a host without alias becomes; empty: it stays. With it, hosts, passives and arbiters are lists without repetitions.
-  std::string_view other_hosts;
+  std::string_view other_hosts = {};
   // Bit n: the compressor numbered n may stay in `compression`; without any left the field goes.
   uint8_t compressors_kept = 0xff;
 };

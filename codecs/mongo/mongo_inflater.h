@@ -13,7 +13,7 @@ class MongoInflater {
   // Another message begins: it announces so many bytes.
   virtual void begin(uint32_t uncompressed_bytes) = 0;
   // Takes from `bytes`; what has come out is in `out`, until the next call. Nothing in it: more is needed, or all is out. false:
-  // these are not such data, or they want more memory than anybody grants them.
+  // what follows `out` is no such data, or wants more memory than anybody grants it; not asked again.
   virtual bool next(std::string_view& bytes, std::string_view& out) = 0;
 };
 

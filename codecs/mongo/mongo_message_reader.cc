@@ -89,6 +89,7 @@ MongoBody::Step MongoMessageReader::begin_compressed(MongoOpcode opcode, int32_t
   mark(opcode, method, inflated_left_bytes_);
   if (body_.failure() != MongoFailure::none) return fail(body_.failure());
   inflated_ = {};
+  inflater_failed_ = false;
   state_ = State::compressed;
   std::unique_ptr<MongoInflater>& inflater = inflaters_[compressor];
   switch (method) {
@@ -127,11 +128,13 @@ void MongoMessageReader::mark(MongoOpcode opcode, MongoCompressor compressor, ui
 MongoBody::Step MongoMessageReader::inflate(std::string_view& bytes) {
   for (;;) {
     if (inflated_.empty() && inflated_left_bytes_ != 0) {
-      if (!inflater_->next(bytes, inflated_)) return fail(MongoFailure::compressed_data);
-      if (inflated_.size() > inflated_left_bytes_) return fail(MongoFailure::compressed_size);
+      if (inflater_failed_) return fail(MongoFailure::compressed_data);
+      inflater_failed_ = !inflater_->next(bytes, inflated_);
+      // What is too much is not looked at: the body says whether it was whole before.
+      inflated_ = inflated_.substr(0, inflated_left_bytes_);
       inflated_left_bytes_ -= static_cast<uint32_t>(inflated_.size());
       if (inflated_.empty()) {
-        if (!bytes.empty()) continue;
+        if (inflater_failed_ || !bytes.empty()) continue;
         return left_bytes_ == 0 ? fail(MongoFailure::compressed_size) : MongoBody::Step::more;
       }
     }

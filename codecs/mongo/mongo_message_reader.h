@@ -21,7 +21,7 @@ class MongoMessageReader {
   MongoFailure failure() const { return failure_; }
   // There is something to say without any bytes: an unknown opcode, or facts behind what was decompressed.
   bool has_more() const {
-    return failure_ != MongoFailure::none || (state_ == State::compressed && !inflated_.empty());
+    return failure_ != MongoFailure::none || (state_ == State::compressed && (inflater_failed_ || !inflated_.empty()));
   }
   const MongoBody& body() const { return body_; }
   // Gives back what only a compressed message needs.
@@ -52,6 +52,7 @@ class MongoMessageReader {
   MongoInflater* inflater_ = nullptr;
   std::string_view inflated_;  // of the inflater's window, not yet read
   uint32_t inflated_left_bytes_ = 0;
+  bool inflater_failed_ = false;  // behind inflated_
   std::array<std::unique_ptr<MongoInflater>, 4> inflaters_;
   MongoBody body_;
 };

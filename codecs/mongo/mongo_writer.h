@@ -12,7 +12,7 @@ namespace ringside {
 struct MongoError {
   int32_t code = 13;
   std::string_view code_name = "Unauthorized";
-  std::string_view message;
+  std::string_view message = {};
 };
 
 // What answers the request `header` with facts `request`: an OP_MSG, for the legacy kinds an OP_REPLY (with $err and the flag of

@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "codecs/mongo/bson_walker.h"
 #include "codecs/mongo/crc32c.h"
 #include "core/check.h"
 
@@ -34,8 +35,62 @@ std::optional<std::string> json_of(std::string_view document) {
   return json;
 }
 
+namespace {
+
+int64_t number_of(const bson_iter_t& iter) {
+  switch (bson_iter_type(&iter)) {
+    case BSON_TYPE_INT32: return bson_iter_int32(&iter);
+    case BSON_TYPE_INT64: return bson_iter_int64(&iter);
+    case BSON_TYPE_BOOL: return bson_iter_bool(&iter);
+    case BSON_TYPE_DATE_TIME: return bson_iter_date_time(&iter);
+    case BSON_TYPE_TIMESTAMP: {
+      uint32_t seconds = 0, count = 0;
+      bson_iter_timestamp(&iter, &seconds, &count);
+      return static_cast<int64_t>(uint64_t{seconds} << 32 | count);
+    }
+    case BSON_TYPE_DOUBLE: {
+      const double value = bson_iter_double(&iter);
+      if (!(value > -0x1p63)) return value == value ? INT64_MIN : 0;
+      return value >= 0x1p63 ? INT64_MAX : static_cast<int64_t>(value);
+    }
+    default: return 0;
+  }
+}
+
+// Types whose values the walker hands out.
+bool is_wanted(bson_type_t type) {
+  return type != BSON_TYPE_BINARY && type != BSON_TYPE_REGEX && type != BSON_TYPE_DBPOINTER &&
+         type != BSON_TYPE_CODEWSCOPE;
+}
+
+bool walk(bson_iter_t& iter, uint32_t depth, std::string& out) {
+  while (bson_iter_next(&iter)) {
+    const bson_type_t type = bson_iter_type(&iter);
+    out += fmt::format("{}{}:{} ", depth, name_of(static_cast<BsonType>(type)), bson_iter_key(&iter));
+    if (type == BSON_TYPE_DOCUMENT || type == BSON_TYPE_ARRAY) {
+      bson_iter_t child;
+      if (!bson_iter_recurse(&iter, &child) || !walk(child, depth + 1, out)) return false;
+      out += "leave ";
+    } else if (is_wanted(type)) {
+      out += fmt::format("={} ", number_of(iter));
+    }
+  }
+  return iter.err_off == 0;
+}
+
+}  // namespace
+
+std::optional<std::string> libbson_walk(std::string_view document) {
+  bson_iter_t iter;
+  std::string out;
+  if (!bson_iter_init_from_data(&iter, reinterpret_cast<const uint8_t*>(document.data()), document.size()))
+    return std::nullopt;
+  return walk(iter, 0, out) ? std::optional(out) : std::nullopt;
+}
+
 std::string every_type() {
-  return bson(R"json({"real": {"$numberDouble": "1.5"}, "text": "abc", "doc": {"a": {"b": [1, 2]}}, "list": [1, "x", {}],
+  return bson(
+      R"json({"real": {"$numberDouble": "1.5"}, "text": "abc", "doc": {"a": {"b": [1, 2]}}, "list": [1, "x", {}],
     "binary": {"$binary": {"base64": "AQIDBA==", "subType": "04"}}, "undefined": {"$undefined": true},
     "id": {"$oid": "0123456789abcdef01234567"}, "yes": true, "when": {"$date": {"$numberLong": "1700000000000"}}, "nothing": null,
     "regex": {"$regularExpression": {"pattern": "^a.*b$", "options": "im"}},

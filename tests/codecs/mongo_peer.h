@@ -15,6 +15,8 @@ namespace ringside::mongo_test {
 std::string bson(std::string_view json);
 // Back again, canonical; nullopt: libbson does not take it.
 std::optional<std::string> json_of(std::string_view document);
+// Depth, type and name of every element, and the value of every number, as libbson sees them; nullopt: it finds an error.
+std::optional<std::string> libbson_walk(std::string_view document);
 // Every type of BSON once, and some that JSON cannot say.
 std::string every_type();
 
