@@ -14,11 +14,13 @@ namespace ringside {
 namespace {
 
 // How the value of a type is laid out.
-enum class Layout : uint8_t { unknown, fixed, counted, container, binary, scoped, pointer, regex };
+// Those behind `binary` are rare.
+enum class Layout : uint8_t { fixed, counted, container, binary, scoped, pointer, regex, unknown };
 
 struct TypeInfo {
   Layout layout = Layout::unknown;
-  uint8_t bytes = 0;  // fixed
+  uint8_t bytes = 0;  // fixed: of the value; else: beside what its length counts (of a container it counts itself)
+  uint8_t least = 0;  // that its length may be
   std::string_view name;
 };
 
@@ -26,28 +28,28 @@ constexpr size_t types_known = 0x14;
 
 constexpr std::array<TypeInfo, types_known> type_table = {{
     {},
-    {Layout::fixed, 8, "double"},
-    {Layout::counted, 0, "string"},
-    {Layout::container, 0, "object"},
-    {Layout::container, 0, "array"},
-    {Layout::binary, 0, "binData"},
-    {Layout::fixed, 0, "undefined"},
-    {Layout::fixed, 12, "objectId"},
-    {Layout::fixed, 1, "bool"},
-    {Layout::fixed, 8, "date"},
-    {Layout::fixed, 0, "null"},
-    {Layout::regex, 0, "regex"},
-    {Layout::pointer, 0, "dbPointer"},
-    {Layout::counted, 0, "javascript"},
-    {Layout::counted, 0, "symbol"},
-    {Layout::scoped, 0, "javascriptWithScope"},
-    {Layout::fixed, 4, "int32"},
-    {Layout::fixed, 8, "timestamp"},
-    {Layout::fixed, 8, "int64"},
-    {Layout::fixed, 16, "decimal128"},
+    {Layout::fixed, 8, 0, "double"},
+    {Layout::counted, 4, 1, "string"},
+    {Layout::container, 0, 5, "object"},
+    {Layout::container, 0, 5, "array"},
+    {Layout::binary, 5, 0, "binData"},
+    {Layout::fixed, 0, 0, "undefined"},
+    {Layout::fixed, 12, 0, "objectId"},
+    {Layout::fixed, 1, 0, "bool"},
+    {Layout::fixed, 8, 0, "date"},
+    {Layout::fixed, 0, 0, "null"},
+    {Layout::regex, 0, 0, "regex"},
+    {Layout::pointer, 0, 0, "dbPointer"},
+    {Layout::counted, 4, 1, "javascript"},
+    {Layout::counted, 4, 1, "symbol"},
+    {Layout::scoped, 0, 0, "javascriptWithScope"},
+    {Layout::fixed, 4, 0, "int32"},
+    {Layout::fixed, 8, 0, "timestamp"},
+    {Layout::fixed, 8, 0, "int64"},
+    {Layout::fixed, 16, 0, "decimal128"},
 }};
-constexpr TypeInfo max_key_info{Layout::fixed, 0, "maxKey"};
-constexpr TypeInfo min_key_info{Layout::fixed, 0, "minKey"};
+constexpr TypeInfo max_key_info{Layout::fixed, 0, 0, "maxKey"};
+constexpr TypeInfo min_key_info{Layout::fixed, 0, 0, "minKey"};
 
 const TypeInfo& info_of(BsonType type) {
   const auto number = static_cast<uint8_t>(type);
@@ -128,7 +130,67 @@ bool BsonWalker::keep(std::string_view part) {
   return kept == part.size();
 }
 
+// Where the value under way ends, when all of it stands in `bytes` and is as it should be; SIZE_MAX: it is not as simple.
+inline size_t BsonWalker::end_of_value(const char* bytes, size_t near) const {
+  const TypeInfo& info = info_of(type_);
+  if (info.layout == Layout::fixed) return info.bytes <= near ? info.bytes : SIZE_MAX;
+  if (info.layout > Layout::binary || near < lengths_bytes) return SIZE_MAX;
+  const uint32_t length = read_u32(bytes);
+  if (length > INT32_MAX || length < info.least) return SIZE_MAX;
+  const size_t size = size_t{length} + info.bytes;
+  return size <= near ? size : SIZE_MAX;
+}
+
+// The value that ends there is wanted. false: it is left to the slower way.
+inline bool BsonWalker::take_value(const char* bytes, size_t end) {
+  const Layout layout = info_of(type_).layout;
+  if (layout > Layout::counted || (layout == Layout::counted && bytes[end - 1] != '\0')) return false;
+  if (layout == Layout::fixed) {
+    text_ = {bytes, end};
+    return true;
+  }
+  const size_t size = end - lengths_bytes - 1;
+  text_cut_ = size > mongo::bson_text_bytes_max;
+  text_ = {bytes + lengths_bytes, text_cut_ ? mongo::bson_text_bytes_max : size};
+  return true;
+}
+
+// Most elements stand in one piece: value, type and name are read at once here. What is not so simple, or wrong, is left as it
+// is to the slower way.
 BsonStep BsonWalker::next(std::string_view& bytes) {
+  if (gathered_bytes_ != 0 || (state_ != State::value && state_ != State::type)) return next_in_pieces(bytes);
+  const char* at = bytes.data();
+  const char* const end = at + std::min<size_t>(bytes.size(), room());  // of the container, or of what there is
+  if (state_ == State::value) {
+    const auto near = static_cast<size_t>(end - at);
+    const size_t value_end = action_ == Action::enter ? near : end_of_value(at, near);
+    if (value_end >= near) return next_in_pieces(bytes);
+    if (action_ == Action::want) {
+      if (!take_value(at, value_end)) return next_in_pieces(bytes);
+      consume(bytes, value_end);
+      state_ = State::type;
+      return BsonStep::value;
+    }
+    at += value_end;
+  }
+  const auto passed = static_cast<size_t>(at - bytes.data());
+  state_ = State::type;
+  const auto near = static_cast<size_t>(end - at);
+  const size_t key_bytes = near > 1 && *at != 0 ? find_nul(at + 1, near - 1) : SIZE_MAX;
+  if (key_bytes >= near - 1 || key_bytes > mongo::bson_text_bytes_max) {
+    consume(bytes, passed);
+    return next_in_pieces(bytes);
+  }
+  type_ = static_cast<BsonType>(static_cast<uint8_t>(*at));
+  key_ = {at + 1, key_bytes};
+  key_cut_ = false;
+  consume(bytes, passed + key_bytes + 2);
+  state_ = State::value;
+  action_ = Action::skip;
+  return BsonStep::element;
+}
+
+BsonStep BsonWalker::next_in_pieces(std::string_view& bytes) {
   for (;;) {
     BsonStep step = BsonStep::more;
     switch (state_) {

@@ -93,6 +93,9 @@ class BsonWalker {
   enum class State : uint8_t { length, type, key, value, sized, text, skip, regex, over };
   enum class Action : uint8_t { skip, enter, want };
 
+  BsonStep next_in_pieces(std::string_view& bytes);
+  size_t end_of_value(const char* bytes, size_t near) const;
+  bool take_value(const char* bytes, size_t end);
   BsonStep begin_document(std::string_view& bytes);
   BsonStep read_key(std::string_view& bytes);
   BsonStep read_value(std::string_view& bytes);

@@ -48,8 +48,9 @@ std::string_view name_of(MongoCompressor compressor) {
 std::string_view name_of(MongoFailure failure) { return failure_names[static_cast<size_t>(failure)]; }
 
 MongoOpcode MongoHeader::opcode() const {
-  const auto opcode = static_cast<MongoOpcode>(opcode_number);
+  if (opcode_number == static_cast<int32_t>(MongoOpcode::msg)) return MongoOpcode::msg;
   if (opcode_number <= 0 || opcode_number > UINT16_MAX) return MongoOpcode::none;
+  const auto opcode = static_cast<MongoOpcode>(opcode_number);
   return name_of(opcode) == "OP_UNKNOWN" ? MongoOpcode::none : opcode;
 }
 

@@ -20,6 +20,7 @@ void MongoMessageReader::begin(const MongoHeader& header, MongoSide side, const 
   options_ = &options;
   failure_ = MongoFailure::none;
   has_checksum_ = false;
+  may_have_checksum_ = header.opcode() == MongoOpcode::msg;
   checksum_bytes_ = gathered_bytes_ = 0;
   left_bytes_ = static_cast<uint32_t>(header.length_bytes) - mongo::header_bytes;
   const MongoOpcode opcode = header.opcode();
@@ -149,11 +150,12 @@ void MongoMessageReader::shrink() {
 
 // --- The checksum ----------------------------------------------------------------------------------------------------
 
-void MongoMessageReader::add_to_checksum(std::string_view bytes, uint32_t left_bytes) {
+void MongoMessageReader::add_up(std::string_view bytes, uint32_t left_bytes) {
   const uint32_t body_bytes = static_cast<uint32_t>(header_.length_bytes) - mongo::header_bytes;
   if (!has_checksum_) {
-    if (state_ != State::plain || header_.opcode() != MongoOpcode::msg || !body_.flags_read()) return;
-    if ((body_.flags() & mongo::checksum_present) == 0 || body_bytes < flags_bytes + checksum_size) return;
+    if (!body_.flags_read()) return;
+    may_have_checksum_ = (body_.flags() & mongo::checksum_present) != 0 && body_bytes >= flags_bytes + checksum_size;
+    if (!may_have_checksum_) return;
     const uint32_t begun = body_bytes - left_bytes;  // before these
     if (begun > flags_bytes) return;
     has_checksum_ = true;

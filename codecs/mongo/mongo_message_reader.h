@@ -16,7 +16,9 @@ class MongoMessageReader {
   // `bytes` are of this message, behind its header.
   MongoBody::Step next(std::string_view& bytes);
   // The same bytes, whoever looked at them; `left_bytes` of the message stood before them.
-  void add_to_checksum(std::string_view bytes, uint32_t left_bytes);
+  void add_to_checksum(std::string_view bytes, uint32_t left_bytes) {
+    if (may_have_checksum_) add_up(bytes, left_bytes);
+  }
   MongoChecksum checksum() const;
   MongoFailure failure() const { return failure_; }
   // There is something to say without any bytes: an unknown opcode, or facts behind what was decompressed.
@@ -30,6 +32,7 @@ class MongoMessageReader {
  private:
   enum class State : uint8_t { plain, preamble, compressed };
 
+  void add_up(std::string_view bytes, uint32_t left_bytes);
   MongoBody::Step read_body(std::string_view& bytes);
   MongoBody::Step read_preamble(std::string_view& bytes);
   MongoBody::Step begin_compressed(MongoOpcode opcode, int32_t size, uint8_t compressor);
@@ -45,6 +48,7 @@ class MongoMessageReader {
   uint32_t left_bytes_ = 0;  // of the message as it lies on the wire
   uint8_t gathered_bytes_ = 0;
   uint8_t checksum_bytes_ = 0;
+  bool may_have_checksum_ = false;
   bool has_checksum_ = false;
   uint32_t computed_checksum_ = 0;
   std::array<char, 4> received_checksum_{};
