@@ -155,36 +155,53 @@ inline bool BsonWalker::take_value(const char* bytes, size_t end) {
   return true;
 }
 
+// The container whose length is next; false: it is left to the slower way.
+inline bool BsonWalker::enter_at_once(std::string_view& bytes) {
+  if (info_of(type_).layout != Layout::container || bytes.size() < lengths_bytes || room() <= lengths_bytes)
+    return false;
+  const uint32_t length = read_u32(bytes.data());
+  if (length < mongo::bson_document_bytes_min || length >= room() || depth_ + 1 >= mongo::bson_depth_max) return false;
+  ends_[++depth_] = at_ + length;
+  consume(bytes, lengths_bytes);
+  return true;
+}
+
 // Most elements stand in one piece: value, type and name are read at once here. What is not so simple, or wrong, is left as it
 // is to the slower way.
 BsonStep BsonWalker::next(std::string_view& bytes) {
   if (gathered_bytes_ != 0 || (state_ != State::value && state_ != State::type)) return next_in_pieces(bytes);
   const char* at = bytes.data();
-  const char* const end = at + std::min<size_t>(bytes.size(), room());  // of the container, or of what there is
   if (state_ == State::value) {
-    const auto near = static_cast<size_t>(end - at);
-    const size_t value_end = action_ == Action::enter ? near : end_of_value(at, near);
-    if (value_end >= near) return next_in_pieces(bytes);
-    if (action_ == Action::want) {
-      if (!take_value(at, value_end)) return next_in_pieces(bytes);
-      consume(bytes, value_end);
-      state_ = State::type;
-      return BsonStep::value;
+    if (action_ == Action::enter) {
+      if (!enter_at_once(bytes)) return next_in_pieces(bytes);
+      at = bytes.data();
+    } else {
+      const size_t near = std::min<size_t>(bytes.size(), room());
+      const size_t value_end = end_of_value(at, near);
+      if (value_end >= near) return next_in_pieces(bytes);
+      if (action_ == Action::want) {
+        if (!take_value(at, value_end)) return next_in_pieces(bytes);
+        consume(bytes, value_end);
+        state_ = State::type;
+        return BsonStep::value;
+      }
+      at += value_end;
     }
-    at += value_end;
+    state_ = State::type;
   }
-  const auto passed = static_cast<size_t>(at - bytes.data());
-  state_ = State::type;
-  const auto near = static_cast<size_t>(end - at);
-  const size_t key_bytes = near > 1 && *at != 0 ? find_nul(at + 1, near - 1) : SIZE_MAX;
-  if (key_bytes >= near - 1 || key_bytes > mongo::bson_text_bytes_max) {
-    consume(bytes, passed);
-    return next_in_pieces(bytes);
-  }
+  consume(bytes, static_cast<size_t>(at - bytes.data()));
+  const size_t near = std::min<size_t>(bytes.size(), room());
+  if (near == 0) return next_in_pieces(bytes);
   type_ = static_cast<BsonType>(static_cast<uint8_t>(*at));
+  if (type_ == BsonType::end) {
+    consume(bytes, 1);
+    return leave();
+  }
+  const size_t key_bytes = find_nul(at + 1, near - 1);
+  if (key_bytes == near - 1 || key_bytes > mongo::bson_text_bytes_max) return next_in_pieces(bytes);
   key_ = {at + 1, key_bytes};
   key_cut_ = false;
-  consume(bytes, passed + key_bytes + 2);
+  consume(bytes, key_bytes + 2);
   state_ = State::value;
   action_ = Action::skip;
   return BsonStep::element;

@@ -95,6 +95,7 @@ class BsonWalker {
 
   BsonStep next_in_pieces(std::string_view& bytes);
   size_t end_of_value(const char* bytes, size_t near) const;
+  bool enter_at_once(std::string_view& bytes);
   bool take_value(const char* bytes, size_t end);
   BsonStep begin_document(std::string_view& bytes);
   BsonStep read_key(std::string_view& bytes);
