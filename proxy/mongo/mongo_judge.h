@@ -86,7 +86,7 @@ class MongoJudge {
   // Asked once, before the first connection.
   virtual MongoDepth depth() const { return MongoDepth::command; }
   virtual uint32_t body_kept_bytes_max() const { return 0; }
-  // A longer message is what a malformed header is: the connection ends.
+  // Of a longer message the header is malformed: the connection ends.
   virtual uint32_t message_bytes_max() const { return mongo::message_bytes_max; }
 
   virtual MongoVerdict judge(const MongoPeer& peer, const MongoHeader& header, const MongoRequest& request) = 0;
