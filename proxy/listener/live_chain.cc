@@ -49,8 +49,10 @@ LiveChain::LiveChain(ListenerGate& gate, const ListenerEntry& listener, const Ch
     listener_http_stats_ = cells.block(entry_.listener_http_stats);
   } else {
     tcp_stats_ = cells.block(entry_.tcp_stats);
-    if (const MongoSpec* mongo = chain_spec().tcp->mongo.get())
-      mongo_ = std::make_unique<MongoChain>(*mongo, *entry_.mongo_stats, spec().name, shard_);
+    if (const MongoSpec* mongo = chain_spec().tcp->mongo.get()) {
+      auto judge = mongo->rules != nullptr ? make_mongo_judge(mongo->rules, mongo->stat_prefix, shard_) : nullptr;
+      mongo_ = std::make_unique<MongoChain>(*mongo, *entry_.mongo_stats, spec().name, shard_, std::move(judge));
+    }
   }
   open_logs();
 }

@@ -1,5 +1,7 @@
 #include "proxy/mongo/mongo_chain.h"
 
+#include <utility>
+
 #include "core/worker.h"
 #include "proxy/shard.h"
 
@@ -8,12 +10,13 @@ namespace {
 constexpr size_t idle_texts_max = 256;
 }  // namespace
 
-MongoChain::MongoChain(const MongoSpec& spec, const MongoChainStats& stats, std::string_view listener_name, Shard& shard)
+MongoChain::MongoChain(const MongoSpec& spec, const MongoChainStats& stats, std::string_view listener_name, Shard& shard,
+                       std::unique_ptr<MongoJudge> judge)
     : spec_(spec),
       listener_name_(listener_name),
       worker_(shard.worker()),
-      counters_(spec, stats, shard.registry(), worker_.index()) {
-  if (spec.rules != nullptr) judge_ = make_mongo_judge(spec.rules, spec.stat_prefix, shard);
+      counters_(spec, stats, shard.registry(), worker_.index()),
+      judge_(std::move(judge)) {
   if (!spec.access_log.empty()) log_ = std::make_unique<MongoLog>(shard.log_file(spec.access_log), shard.second_cache());
   holds_ = judge_ != nullptr || spec.delay > Duration::zero();
   if (judge_ == nullptr) return;

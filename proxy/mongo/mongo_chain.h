@@ -19,8 +19,9 @@ class Worker;
 
 class MongoChain {
  public:
-  // `spec` and `listener_name` live as long.
-  MongoChain(const MongoSpec& spec, const MongoChainStats& stats, std::string_view listener_name, Shard& shard);
+  // `spec` and `listener_name` live as long. Without a judge everything passes.
+  MongoChain(const MongoSpec& spec, const MongoChainStats& stats, std::string_view listener_name, Shard& shard,
+             std::unique_ptr<MongoJudge> judge);
 
   const MongoSpec& spec() const { return spec_; }
   std::string_view listener_name() const { return listener_name_; }

@@ -64,6 +64,7 @@ void MongoFilter::run(MongoSide way, Slice slice) {
     }
     if (step == MongoStep::end && holds) {
       settle(way, slice, from, at);
+      if (stopped_) return;
       from = at;
     }
     if (!this->step(way, step)) return;
