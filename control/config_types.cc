@@ -10,6 +10,7 @@
 #include "http_connection_manager.pb.h"
 #include "http_inspector.pb.h"
 #include "http_protocol_options.pb.h"
+#include "mongo_proxy.pb.h"
 #include "original_dst.pb.h"
 #include "proxy_protocol.pb.h"
 #include "previous_hosts.pb.h"
@@ -33,7 +34,8 @@ const std::vector<ConfigTypeGroup>& type_groups() {
       {"envoy.config.listener.v3.Filter.typed_config",
        "a network filter",
        {&ext::filters::network::http_connection_manager::v3::HttpConnectionManager::default_instance(),
-        &ext::filters::network::tcp_proxy::v3::TcpProxy::default_instance()}},
+        &ext::filters::network::tcp_proxy::v3::TcpProxy::default_instance(),
+        &ext::filters::network::mongo_proxy::v3::MongoProxy::default_instance()}},
       {"envoy.config.listener.v3.ListenerFilter.typed_config",
        "a listener filter",
        {&ext::filters::listener::tls_inspector::v3::TlsInspector::default_instance(),

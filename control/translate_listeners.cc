@@ -11,7 +11,9 @@
 #include "control/translate_filter_chain_match.h"
 #include "control/translate_http.h"
 #include "control/translate_listener_filters.h"
+#include "control/translate_mongo.h"
 #include "control/translate_tls.h"
+#include "mongo_proxy.pb.h"
 #include "tcp_proxy.pb.h"
 
 namespace ringside {
@@ -21,6 +23,7 @@ namespace {
 namespace api = envoy::config::listener::v3;
 using api::Filter, api::FilterChain, api::Listener;
 using envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+using envoy::extensions::filters::network::mongo_proxy::v3::MongoProxy;
 using envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 
 TcpProxySpec translate_tcp_proxy(TranslateContext& context, const TcpProxy& proxy) {
@@ -37,13 +40,62 @@ TcpProxySpec translate_tcp_proxy(TranslateContext& context, const TcpProxy& prox
   return spec;
 }
 
-void translate_filter(TranslateContext& context, const Filter& filter, FilterChainSpec& spec) {
-  if (!filter.has_typed_config()) return context.missing(filter, Filter::kTypedConfigFieldNumber);
-  if (const auto* manager = context.typed<HttpConnectionManager>(filter.typed_config())) {
-    spec.http = std::make_shared<const HttpManagerSpec>(translate_http_manager(context, *manager));
-  } else if (const auto* proxy = context.typed<TcpProxy>(filter.typed_config())) {
-    spec.tcp = std::make_shared<const TcpProxySpec>(translate_tcp_proxy(context, *proxy));
+// What was read of a chain's filters.
+struct ChainFilters {
+  std::shared_ptr<const HttpManagerSpec> http;
+  std::shared_ptr<TcpProxySpec> tcp;
+  std::shared_ptr<MongoSpec> mongo;
+  int mongo_index = 0;
+  bool read_all = true;  // what could not be read was reported, or may be left out
+};
+
+void translate_filter(TranslateContext& context, const FilterChain& chain, int index, ChainFilters& into) {
+  const Filter& filter = chain.filters(index);
+  if (!filter.has_typed_config()) {
+    into.read_all = false;
+    return context.missing(filter, Filter::kTypedConfigFieldNumber);
   }
+  if (const auto* manager = context.typed<HttpConnectionManager>(filter.typed_config())) {
+    into.http = std::make_shared<const HttpManagerSpec>(translate_http_manager(context, *manager));
+  } else if (const auto* proxy = context.typed<TcpProxy>(filter.typed_config())) {
+    into.tcp = std::make_shared<TcpProxySpec>(translate_tcp_proxy(context, *proxy));
+  } else if (const auto* mongo = context.typed<MongoProxy>(filter.typed_config())) {
+    if (into.mongo != nullptr) context.fail(chain, FilterChain::kFiltersFieldNumber, "MongoProxy is there twice", {}, index);
+    into.mongo = translate_mongo_proxy(context, *mongo);
+    into.mongo_index = index;
+  } else {
+    into.read_all = false;
+  }
+}
+
+// MongoProxy needs TcpProxy behind it.
+void check_mongo(TranslateContext& context, const FilterChain& chain, const ChainFilters& filters) {
+  constexpr int number = FilterChain::kFiltersFieldNumber;
+  if (filters.http != nullptr) {
+    context.fail(chain, number, "MongoProxy can stand in front of TcpProxy only", "HttpConnectionManager would read the bytes as HTTP",
+                 filters.mongo_index);
+  } else if (filters.tcp == nullptr && filters.read_all) {
+    context.fail(chain, number, "nothing stands behind MongoProxy",
+                 "add TcpProxy, which connects clients to the cluster of their server", filters.mongo_index);
+  }
+}
+
+void translate_filters_of(TranslateContext& context, const FilterChain& chain, FilterChainSpec& spec) {
+  constexpr int number = FilterChain::kFiltersFieldNumber;
+  if (chain.filters().empty()) return context.missing(chain, number, "needs a filter", "HttpConnectionManager or TcpProxy");
+  ChainFilters filters;
+  bool told = false;
+  for (int index = 0; index < chain.filters_size(); ++index) {
+    if ((filters.http != nullptr || filters.tcp != nullptr) && !std::exchange(told, true)) {
+      context.fail(chain, number, "nothing may stand behind a filter that ends the chain",
+                   "HttpConnectionManager and TcpProxy both do", index);
+    }
+    translate_filter(context, chain, index, filters);
+  }
+  if (filters.mongo != nullptr && !told) check_mongo(context, chain, filters);
+  if (filters.tcp != nullptr) filters.tcp->mongo = filters.mongo;
+  spec.http = filters.http;
+  spec.tcp = filters.tcp;
 }
 
 FilterChainSpec translate_filter_chain(TranslateContext& context, const FilterChain& chain) {
@@ -51,13 +103,7 @@ FilterChainSpec translate_filter_chain(TranslateContext& context, const FilterCh
   spec.name = chain.name();
   spec.where = context.where(chain);
   spec.match = translate_filter_chain_match(context, chain.filter_chain_match());
-  if (chain.filters().empty()) {
-    context.missing(chain, FilterChain::kFiltersFieldNumber, "needs a filter", "HttpConnectionManager or TcpProxy");
-  } else if (chain.filters_size() > 1) {
-    context.fail(chain, FilterChain::kFiltersFieldNumber, "nothing may stand behind a filter that ends the chain",
-                 "HttpConnectionManager and TcpProxy both do", 1);
-  }
-  for (const Filter& filter : chain.filters()) translate_filter(context, filter, spec);
+  translate_filters_of(context, chain, spec);
   if (chain.has_transport_socket()) spec.tls = translate_downstream_socket(context, chain.transport_socket(), spec);
   context.duration(chain, FilterChain::kTransportSocketConnectTimeoutFieldNumber, spec.handshake_timeout);
   return spec;

@@ -121,6 +121,8 @@ constexpr auto table = std::to_array<MessageFields>({
      "cors hedge_policy matcher rate_limits request_mirror_policies retry_policy_typed_config virtual_clusters"},
     {"envoy.extensions.access_loggers.file.v3.FileAccessLog",
      "json_format typed_json_format"},
+    {"envoy.extensions.filters.common.fault.v3.FaultDelay",
+     "header_delay"},
     {"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
      "emit_filter_state?"},
     {"envoy.extensions.filters.http.router.v3.Router",

@@ -2,6 +2,8 @@
 
 #include <unordered_map>
 
+#include "proxy/mongo/mongo_stats.h"
+
 namespace ringside {
 namespace {
 
@@ -54,6 +56,7 @@ std::expected<ChainEntry, std::string> build_chain(const FilterChainSpec& spec, 
     if (found == context.index.end()) return std::unexpected(spec.where + ": unknown cluster " + spec.tcp->cluster);
     entry.tcp_cluster = found->second;
     entry.tcp_stats = context.stats.group<TcpStat>(tcp_scope(spec.tcp->stat_prefix));
+    if (spec.tcp->mongo != nullptr) entry.mongo_stats = MongoChainStats::make(*spec.tcp->mongo, context.stats);
   }
   return entry;
 }

@@ -26,6 +26,8 @@ struct ClusterEntry {
   std::shared_ptr<const HostSet> hosts;  // at the time of the snapshot; changes travel by themselves
 };
 
+struct MongoChainStats;
+
 struct ChainEntry {
   const FilterChainSpec* spec = nullptr;    // of the listener's entry
   std::shared_ptr<const HttpManager> http;  // null for TCP
@@ -34,6 +36,7 @@ struct ChainEntry {
   StatGroup<ListenerHttpStat> listener_http_stats;
   StatGroup<TcpStat> tcp_stats;
   StatGroup<TlsStat> tls_stats;  // with TLS only
+  std::shared_ptr<const MongoChainStats> mongo_stats;  // with its filter only
 };
 
 struct ListenerEntry {

@@ -348,6 +348,25 @@ struct HttpManagerSpec {
   bool respect_expected_timeout = false;  // router filter
 };
 
+// A part of a whole: one in 100, 10,000 or 1,000,000.
+struct FractionSpec {
+  uint32_t numerator = 0;
+  uint32_t denominator = 100;
+};
+
+// envoy.filters.network.mongo_proxy, and what our own filter behind it says
+struct MongoRulesSpec;
+struct MongoSpec {
+  std::string stat_prefix;
+  std::string access_log;             // a path; empty: none
+  std::vector<std::string> commands;  // counted by name
+  Duration delay{0};                  // of requests; zero: none
+  FractionSpec delay_part;
+  uint32_t names_max = 200;      // of collections, and other names that peers choose, each with statistics of its own
+  bool relay_malformed = false;  // what follows a malformed header passes unread; else the connection is closed
+  std::shared_ptr<const MongoRulesSpec> rules;  // null: everything passes
+};
+
 struct TcpProxySpec {
   std::string stat_prefix;
   std::string cluster;
@@ -355,6 +374,7 @@ struct TcpProxySpec {
   Duration connection_duration_max{0};
   uint32_t connect_attempts_max = 1;
   std::vector<AccessLogSpec> access_logs;
+  std::shared_ptr<const MongoSpec> mongo;  // null: the bytes are not looked at
 };
 
 // Which connections a filter chain takes; what is empty takes any.

@@ -3,10 +3,35 @@
 #include <utility>
 
 #include "proxy/listener/live_chain.h"
+#include "proxy/mongo/mongo_chain.h"
+#include "proxy/mongo/mongo_filter.h"
 #include "proxy/shard.h"
 #include "proxy/upstream/cluster.h"
 
 namespace ringside {
+
+class TcpSession::MongoPart final : public MongoFilterUser {
+ public:
+  MongoPart(TcpSession& session, MongoChain& chain, const MongoPeer& peer) : filter(chain, *this, peer), session_(session) {}
+  MongoFilter filter;
+
+ private:
+  Side& from(MongoSide way) { return way == MongoSide::requests ? session_.down_ : session_.up_; }
+  void pass(MongoSide way, Slice bytes) override { session_.other(from(way)).send(std::move(bytes)); }
+  void end(MongoSide way) override { session_.other(from(way)).finish(); }
+  void consumed(MongoSide way, size_t bytes) override {
+    if (Transport* transport = from(way).transport(); transport != nullptr && !session_.closing_) transport->grant(bytes);
+  }
+  void close_for(MongoSide culprit, Error why) override {
+    if (why.code == ErrorCode::bad_message) {
+      session_.flags_.set(culprit == MongoSide::requests ? ResponseFlag::downstream_protocol_error
+                                                         : ResponseFlag::upstream_protocol_error);
+    }
+    session_.close(why);
+  }
+
+  TcpSession& session_;
+};
 
 TcpSession::TcpSession(LiveChain& listener, std::unique_ptr<Transport> transport)
     : listener_(listener),
@@ -25,7 +50,22 @@ TcpSession::~TcpSession() = default;
 
 const TcpProxySpec& TcpSession::spec() const { return *listener_.chain_spec().tcp; }
 
+MongoFilter* TcpSession::mongo() { return mongo_ != nullptr ? &mongo_->filter : nullptr; }
+
+MongoSide TcpSession::way_from(const Side& side) const { return &side == &down_ ? MongoSide::requests : MongoSide::replies; }
+
+void TcpSession::start_mongo() {
+  MongoChain* const chain = listener_.mongo();
+  if (chain == nullptr) return;
+  MongoPeer peer;
+  peer.connection_id = listener_.shard().next_connection_id();
+  peer.client = down_.transport()->peer_address();
+  if (chain->judge() != nullptr) peer.local = down_.transport()->local_address();
+  mongo_ = std::make_unique<MongoPart>(*this, *chain, peer);
+}
+
 void TcpSession::start() {
+  start_mongo();
   listener_.tcp_stats().inc(TcpStat::downstream_cx_total);
   down_.start(listener_.spec().connection_buffer_bytes_max);
   cluster_ = listener_.tcp_cluster();
@@ -86,8 +126,12 @@ void TcpSession::on_handshake() {
 void TcpSession::on_upstream_ready() {
   dialed_ = true;
   cluster_->stats().inc(ClusterStat::upstream_rq_total);
-  if (down_.transport()->sends_piped()) up_.relay_all();
-  if (up_.transport()->sends_piped()) down_.relay_all();
+  if (mongo_ != nullptr) {
+    mongo_->filter.set_upstream(host_->text());
+  } else {
+    if (down_.transport()->sends_piped()) up_.relay_all();
+    if (up_.transport()->sends_piped()) down_.relay_all();
+  }
   if (!cluster_->has_tls(*host_)) up_.start(cluster_->spec().connection_buffer_bytes_max);
   up_.release_held();
 }
@@ -151,19 +195,24 @@ void TcpSession::Side::release_held() {
 void TcpSession::Side::on_bytes(Slice bytes) {
   received_bytes += bytes.size();
   session_.last_activity_ = session_.worker_.now();
+  if (MongoFilter* const mongo = session_.mongo()) return mongo->on_bytes(session_.way_from(*this), std::move(bytes));
   peer_.send(std::move(bytes));
 }
 
 // What went out at this side makes room at the other.
 void TcpSession::Side::on_sent(size_t bytes) {
   session_.last_activity_ = session_.worker_.now();
+  if (MongoFilter* const mongo = session_.mongo()) bytes = mongo->earned(session_.way_from(peer_), bytes);
   if (peer_.transport_ != nullptr) peer_.transport_->grant(bytes);
   session_.end_when_drained();
 }
 
 void TcpSession::Side::on_end() {
   ended = true;
-  peer_.finish();
+  if (MongoFilter* const mongo = session_.mongo())
+    mongo->on_end(session_.way_from(*this));
+  else
+    peer_.finish();
   session_.end_when_drained();
 }
 
@@ -174,6 +223,7 @@ void TcpSession::Side::on_closed(Error why) {
 
 void TcpSession::end_when_drained() {
   if (closing_ || !down_.ended || !up_.ended) return;
+  if (mongo_ != nullptr && mongo_->filter.delays_requests()) return;
   if (down_.transport()->unsent_bytes() + up_.transport()->unsent_bytes() == 0) close({});
 }
 
@@ -183,6 +233,7 @@ void TcpSession::close(Error why) {
   if (closing_) return;
   closing_ = true;
   timer_.disarm();
+  if (mongo_ != nullptr) mongo_->filter.stop(down_.ended || down_.closed ? MongoFilter::EndedBy::client : MongoFilter::EndedBy::other);
   dialer_.cancel();
   if (!down_.closed) down_.transport()->close(why);
   if (up_.transport() != nullptr && !up_.closed) up_.transport()->close(why);
@@ -212,6 +263,7 @@ void TcpSession::finish_if_gone() {
   done_ = true;
   count_upstream_closed();
   log();
+  mongo_.reset();  // it uses what our listener owns
   listener_.on_tcp_session_gone(worker_.now() - started_);
   Link<TcpSession>::unlink();
   worker_.retire(*this);

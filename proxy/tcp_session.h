@@ -17,6 +17,8 @@ namespace ringside {
 class Cluster;
 class Endpoint;
 class LiveChain;
+class MongoFilter;
+enum class MongoSide : uint8_t;
 
 class TcpSession final : public Retired, public Link<TcpSession>, private DialerUser, private TlsUser {
  public:
@@ -62,6 +64,14 @@ class TcpSession final : public Retired, public Link<TcpSession>, private Dialer
     bool finish_held_ = false;
   };
 
+  // The connection as its MongoDB filter sees it. There only with the filter.
+  class MongoPart;
+
+  void start_mongo();
+  MongoFilter* mongo();
+  Side& other(Side& side) { return &side == &down_ ? up_ : down_; }
+  // What a side sends goes this way.
+  MongoSide way_from(const Side& side) const;
   void connect();
   void on_connected(int fd) override;
   void on_connect_failed(Error why) override;
@@ -91,6 +101,7 @@ class TcpSession final : public Retired, public Link<TcpSession>, private Dialer
   Instant dialing_since_{};
   Instant last_activity_{};
   WallTime started_wall_{};
+  std::unique_ptr<MongoPart> mongo_;
   Address peer_;  // for the log only
   ResponseFlags flags_{};
   uint32_t attempts_ = 0;

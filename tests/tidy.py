@@ -38,6 +38,10 @@ ADAPTERS = {
     r"google/protobuf/.*|.*\.pb\.h": r"control/[a-z_]+\.(h|cc)",
     r"CLI/.*": r"(main|control/options)\.cc|perf/.*",
     r"spdlog/.*": r"(main|core/log|control/options)\.cc",
+    r"zlib\.h": r"codecs/mongo/zlib_inflater\.cc|tests/codecs/mongo_peer\.cc",
+    r"zstd\.h": r"codecs/mongo/zstd_inflater\.cc|tests/codecs/mongo_peer\.cc",
+    r"snappy(-c)?\.h": r"tests/codecs/mongo_peer\.cc",
+    r"bson/.*": r"tests/codecs/mongo_peer\.cc",
     r"openssl/.*": r"tls/.*|codecs/websocket/ws_handshake\.cc|tests/tls/test_certificates\.cc",
 }
 

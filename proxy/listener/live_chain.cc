@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "proxy/listener/listener_gate.h"
+#include "proxy/mongo/mongo_chain.h"
 #include "proxy/shard.h"
 
 namespace ringside {
@@ -48,11 +49,17 @@ LiveChain::LiveChain(ListenerGate& gate, const ListenerEntry& listener, const Ch
     listener_http_stats_ = cells.block(entry_.listener_http_stats);
   } else {
     tcp_stats_ = cells.block(entry_.tcp_stats);
+    if (const MongoSpec* mongo = chain_spec().tcp->mongo.get()) {
+      auto judge = mongo->rules != nullptr ? make_mongo_judge(mongo->rules, mongo->stat_prefix, shard_) : nullptr;
+      mongo_ = std::make_unique<MongoChain>(*mongo, *entry_.mongo_stats, spec().name, shard_, std::move(judge));
+    }
   }
   open_logs();
 }
 
 LiveChain::~LiveChain() = default;
+
+bool LiveChain::draining() const { return gate_.draining(); }
 
 Cluster* LiveChain::tcp_cluster() { return shard_.cluster(entry_.tcp_cluster); }
 

@@ -15,6 +15,7 @@
 namespace ringside {
 
 class ListenerGate;
+class MongoChain;
 class Shard;
 
 // As the statistics of connections tell them apart.
@@ -42,6 +43,9 @@ class LiveChain final {
   uint16_t local_port() const { return spec().address.port(); }
   const HttpManager& http() const { return *entry_.http; }
   Cluster* tcp_cluster();
+  // Null: the bytes are not looked at.
+  MongoChain* mongo() { return mongo_.get(); }
+  bool draining() const;
   bool has_tls() const { return chain_spec().tls != nullptr; }
   // The transport of one of our connections as what it is; null without TLS.
   const TlsTransport* tls_of(const Transport& transport) const {
@@ -106,6 +110,7 @@ class LiveChain final {
   StatBlock<ListenerHttpStat> listener_http_stats_;
   StatBlock<TcpStat> tcp_stats_;
   StatBlock<TlsStat> tls_stats_;
+  std::unique_ptr<MongoChain> mongo_;
   List<Session, Session> sessions_;
   List<H2Session, H2Session> h2_sessions_;
   List<TcpSession, TcpSession> tcp_sessions_;

@@ -24,6 +24,16 @@ LogFile::~LogFile() { close_file(); }
 void LogFile::append(const AccessLogFormat& format, const AccessLogRecord& record, SecondCache& second) {
   if (queue_.size_bytes() > queued_bytes_max) return stats_.inc(FilesystemStat::write_failed);
   format.write(record, second, *this);
+  appended();
+}
+
+void LogFile::append(std::string_view line) {
+  if (queue_.size_bytes() > queued_bytes_max) return stats_.inc(FilesystemStat::write_failed);
+  put(line);
+  appended();
+}
+
+void LogFile::appended() {
   stats_.inc(FilesystemStat::write_buffered);
   if (size() >= options_.flush_bytes) return flush();
   if (!timer_.armed()) worker_.arm(timer_, options_.flush_interval);

@@ -22,6 +22,8 @@ class LogFile final : private TextSink {
 
   // A line that is longer than the block goes on in the next: blocks are written in order.
   void append(const AccessLogFormat& format, const AccessLogRecord& record, SecondCache& second);
+  // Likewise a line that somebody else made, with its end.
+  void append(std::string_view line);
   // Writes what there is.
   void flush();
   // For log rotation: the next write goes to a file opened anew by its name.
@@ -32,6 +34,7 @@ class LogFile final : private TextSink {
 
  private:
   void grow(size_t bytes) override;
+  void appended();
   void open();
   void close_file();
   void seal();
