@@ -14,6 +14,9 @@ namespace ringside {
 enum class HttpVersion : uint8_t { http10, http11, http2 };
 enum class End : bool { no, yes };
 
+// A request that asks to leave HTTP has the same form whatever it came by: HTTP/1's Upgrade and HTTP/2's extended CONNECT (RFC 8441)
+// are a GET with `upgrade` and `upgrade_protocol`, the answer that agrees has status 101 and `upgrade`.
+//
 // Start line and fields of one message. Views live as long as the arena of `fields`.
 // A request has method, authority ("" when the client sent none: the owner refuses that of HTTP/1.1, RFC 9112 3.2), path (origin form, or "*") and scheme ("" when unknown:
 // the owner knows the transport); a response has status. Host is never in `fields`: it is `authority`. Hop-by-hop fields
@@ -71,6 +74,8 @@ class Stream {
   // Abandons both directions; no on_reset follows. HTTP/1: the connection cannot be used again. HTTP/2: after its End::yes a
   // server's message still goes out whole.
   virtual void reset(Error why) = 0;
+  // Somebody else receives from now on.
+  virtual void hand_over(StreamUser& user) = 0;
 
  protected:
   ~Stream() = default;

@@ -5,6 +5,8 @@
 
 #include <cstdlib>
 
+#include "codecs/ascii.h"
+#include "codecs/http_text.h"
 #include "control/config_file.h"
 #include "file_access_log.pb.h"
 #include "stream_access_log.pb.h"
@@ -283,7 +285,7 @@ std::string_view setting_refused(uint32_t identifier) {
     case H2SettingName::initial_window_size: return "is set by initial_stream_window_size";
     case H2SettingName::max_frame_size: return "asks for larger frames, which are not supported";
     case H2SettingName::max_header_list_size: return "is set by the limits of headers";
-    case H2SettingName::enable_connect_protocol: return "offers extended CONNECT, which is not supported";
+    case H2SettingName::enable_connect_protocol: return "is set by allow_connect";
   }
   return {};
 }
@@ -326,11 +328,22 @@ void translate_http2(TranslateContext& context, const core_api::Http2ProtocolOpt
   context.number(options, Options::kMaxInboundPriorityFramesPerStreamFieldNumber, into.priority_frames_per_stream);
   context.number(options, Options::kMaxInboundWindowUpdateFramesPerDataFrameSentFieldNumber,
                  into.window_updates_per_data_frame, {.min = 1, .max = 100'000'000});
+  into.allow_connect = options.allow_connect();
   into.stream_error_on_invalid_message = options.stream_error_on_invalid_http_messaging();
   context.flag(options, Options::kOverrideStreamErrorOnInvalidHttpMessageFieldNumber, into.stream_error_on_invalid_message);
   if (options.has_connection_keepalive())
     translate_keepalive(context, options.connection_keepalive(), into.keepalive.emplace());
   translate_settings(context, options, into);
+}
+
+std::string upgrade_problem(const std::string& type, const std::vector<UpgradeSpec>& before) {
+  if (type.empty()) return "upgrade_type is missing: name the protocol, \"websocket\" for example";
+  if (equals_any_case(type, "connect")) return "CONNECT is not supported by this version of ringside";
+  if (equals_any_case(type, "h2c")) return "HTTP/2 is no upgrade: the listener's codec_type takes it as it is";
+  if (!http::is_token(type)) return fmt::format("\"{}\" is not the name of a protocol", type);
+  for (const UpgradeSpec& other : before)
+    if (equals_any_case(other.type, type)) return fmt::format("\"{}\" is there twice", type);
+  return {};
 }
 
 }  // namespace ringside

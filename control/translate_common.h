@@ -40,4 +40,23 @@ void translate_http_protocol(TranslateContext& context, const envoy::config::cor
 void translate_http2(TranslateContext& context, const envoy::config::core::v3::Http2ProtocolOptions& options,
                      Http2Spec& into);
 
+// What is wrong with this protocol beside the ones before it; empty: nothing.
+std::string upgrade_problem(const std::string& type, const std::vector<UpgradeSpec>& before);
+// upgrade_configs of a connection manager or a route: `number` in `holder`. CONNECT as such is refused.
+template <class Config>
+std::vector<UpgradeSpec> translate_upgrades(TranslateContext& context, const google::protobuf::Message& holder, int number,
+                                            const google::protobuf::RepeatedPtrField<Config>& configs) {
+  std::vector<UpgradeSpec> upgrades;
+  for (int i = 0; i < configs.size(); ++i) {
+    const Config& config = configs[i];
+    if (const std::string wrong = upgrade_problem(config.upgrade_type(), upgrades); !wrong.empty()) {
+      context.fail(holder, number, wrong, {}, i);
+      continue;
+    }
+    UpgradeSpec& upgrade = upgrades.emplace_back(UpgradeSpec{.type = config.upgrade_type()});
+    context.flag(config, Config::kEnabledFieldNumber, upgrade.enabled);
+  }
+  return upgrades;
+}
+
 }  // namespace ringside

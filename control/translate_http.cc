@@ -149,6 +149,7 @@ HttpManagerSpec translate_http_manager(TranslateContext& context, const Manager&
   } else {
     context.missing(manager, Manager::kRouteConfigFieldNumber);
   }
+  spec.upgrades = translate_upgrades(context, manager, Manager::kUpgradeConfigsFieldNumber, manager.upgrade_configs());
   translate_filters(context, manager, spec);
   return spec;
 }

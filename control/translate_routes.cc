@@ -121,6 +121,7 @@ void translate_action(TranslateContext& context, const api::RouteAction& action,
   if (!spec.host_rewrite_literal.empty() && !http::is_authority(spec.host_rewrite_literal))
     context.fail(action, Action::kHostRewriteLiteralFieldNumber, "is not a host with an optional port");
   translate_timeouts(context, action, spec);
+  spec.upgrades = translate_upgrades(context, action, Action::kUpgradeConfigsFieldNumber, action.upgrade_configs());
   if (action.has_retry_policy()) spec.retry = translate_retry_policy(context, action.retry_policy());
 }
 

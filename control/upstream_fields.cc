@@ -57,7 +57,7 @@ constexpr auto table = std::to_array<MessageFields>({
      "allow_chunked_length? allow_custom_methods? header_key_format ignore_http_11_upgrade "
      "override_stream_error_on_invalid_http_message send_fully_qualified_url? use_balsa_parser"},
     {"envoy.config.core.v3.Http2ProtocolOptions",
-     "allow_connect? allow_metadata?"},
+     "allow_metadata?"},
     {"envoy.config.core.v3.HttpProtocolOptions",
      "max_response_headers_kb"},
     {"envoy.config.core.v3.Metadata",
@@ -110,7 +110,9 @@ constexpr auto table = std::to_array<MessageFields>({
      "host_rewrite_header host_rewrite_path_regex include_vh_rate_limits inline_cluster_specifier_plugin "
      "internal_redirect_action internal_redirect_policy max_internal_redirects metadata_match path_rewrite "
      "path_rewrite_policy priority rate_limits regex_rewrite request_mirror_policies retry_policy_typed_config "
-     "upgrade_configs weighted_clusters"},
+     "weighted_clusters"},
+    {"envoy.config.route.v3.RouteAction.UpgradeConfig",
+     "connect_config"},
     {"envoy.config.route.v3.RouteConfiguration",
      "cluster_specifier_plugins ignore_path_parameters_in_path_matching? internal_only_headers metadata "
      "request_mirror_policies vhds vhost_header"},
@@ -137,7 +139,9 @@ constexpr auto table = std::to_array<MessageFields>({
      "original_ip_detection_extensions path_normalization_options proxy_status_config rds "
      "represent_ipv4_remote_address_as_ipv4_mapped_ipv6? request_id_extension scheme_header_transformation "
      "scoped_routes stream_error_on_invalid_http_message stream_flush_timeout tracing "
-     "typed_header_validation_config upgrade_configs"},
+     "typed_header_validation_config"},
+    {"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig",
+     "filters"},
     {"envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
      "config_discovery"},
     {"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",

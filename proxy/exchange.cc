@@ -14,6 +14,7 @@ namespace ringside {
 
 Exchange::Exchange(Downstream& session, Stream& stream)
     : session_(session),
+      chain_(session.listener()),
       worker_(session.worker()),
       down_stream_(stream),
       arena_(worker_.arenas()),
@@ -32,7 +33,7 @@ Exchange::~Exchange() {
   if (filters_ != nullptr) filters_->~FilterRun();
 }
 
-void Exchange::on_retired() { session_.listener().shard().free_exchange(*this); }
+void Exchange::on_retired() { chain_.shard().free_exchange(*this); }
 
 // --- local replies -----------------------------------------------------------------------------------------------------
 
@@ -143,6 +144,7 @@ void Exchange::finish() {
   if (!clean) stats.inc(HttpStat::downstream_rq_rx_reset);
   if (!request_end_ && (response_end_ || refused_)) stats.inc(HttpStat::downstream_rq_response_before_rq_complete);
   count_response();
+  if (upgrade_ != nullptr) stats.dec(HttpStat::downstream_cx_upgrades_active);
   if (filters_ != nullptr) filters_->on_finish();
   log();
   ExchangeEnd how = ExchangeEnd::abort;
@@ -173,8 +175,27 @@ void Exchange::count_response() {
 }
 
 void Exchange::log() {
+  if (!session_.listener().has_access_logs()) return;
+  describe_for_log();
+  write_log();
+}
+
+// What the connections tell, which a tunnel takes from us.
+void Exchange::describe_for_log() {
   LiveChain& listener = session_.listener();
-  if (!listener.has_access_logs()) return;
+  const Address peer = session_.peer_address();
+  record_.downstream_local = arena_.make<Address>(listener.logs_local_address() ? session_.local_address() : Address());
+  record_.downstream_direct_remote = arena_.make<Address>(session_.direct_peer_address());
+  record_.downstream_remote = client_.is_forwarded ? &client_.address : arena_.make<Address>(peer);
+  record_.connection_id = session_.id();
+  record_.listener_name = listener.spec().name;
+  record_.filter_chain_name = listener.chain_spec().name;
+  listener.describe_tls(session_.transport(), record_, arena_);
+  if (host_ != nullptr) record_.upstream_host = host_->text();
+  if (cluster_ != nullptr) record_.upstream_cluster = cluster_->spec().name;
+}
+
+void Exchange::write_log() {
   record_.start_time = started_wall_;
   record_.duration = worker_.now() - started_;
   record_.response_code = status_;
@@ -185,19 +206,7 @@ void Exchange::log() {
   record_.response = response_;
   if (request_end_) record_.request_duration = request_ended_ - started_;
   if (response_from_upstream_) record_.response_duration = upstream_started_ + record_.upstream_service_time - started_;
-  const Address peer = session_.peer_address();
-  const Address local = listener.logs_local_address() ? session_.local_address() : Address();
-  const Address direct_peer = session_.direct_peer_address();
-  record_.downstream_local = &local;
-  record_.downstream_direct_remote = &direct_peer;
-  record_.downstream_remote = client_.is_forwarded ? &client_.address : &peer;
-  record_.connection_id = session_.id();
-  record_.listener_name = listener.spec().name;
-  record_.filter_chain_name = listener.chain_spec().name;
-  listener.describe_tls(session_.transport(), record_, arena_);
-  if (host_ != nullptr) record_.upstream_host = host_->text();
-  if (cluster_ != nullptr) record_.upstream_cluster = cluster_->spec().name;
-  listener.write_access_logs(record_);
+  chain_.write_access_logs(record_);
 }
 
 // --- time --------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@
 #include "proxy/observe/access_log.h"
 #include "proxy/observe/response_flags.h"
 #include "proxy/retry_policy.h"
+#include "proxy/upgrade.h"
 #include "proxy/upstream/cluster.h"
 
 namespace ringside {
@@ -33,6 +34,8 @@ class Exchange final : public Retired, private LeaseUser {
   Exchange(Downstream& session, Stream& stream);
   ~Exchange() override;
   void on_retired() override;
+  // Both sides have agreed to leave HTTP.
+  void on_flush() override;
 
   // What the codec talks to about the request.
   StreamUser& request_side() { return down_; }
@@ -43,6 +46,15 @@ class Exchange final : public Retired, private LeaseUser {
   bool is_grpc() const;
   // Nobody looks at the request's body, and whoever gets it can send pieces of a pipe.
   bool relays_request_body() const;
+  // What came of the upgrade, for the access log; we retire.
+  struct TunnelEnding {
+    uint64_t from_client_bytes = 0;
+    uint64_t from_upstream_bytes = 0;
+    ResponseFlags flags{};
+    const char* details = nullptr;  // null: nothing to add
+    TunnelWatch* watch = nullptr;
+  };
+  void on_tunnel_over(const TunnelEnding& ending);
 
  private:
   friend class FilterRun;
@@ -117,6 +129,15 @@ class Exchange final : public Retired, private LeaseUser {
   void on_upstream_stream_reset(Error why);
   void edit_response_head(Head& head);
   void finish_response_head(Head& head);
+  // exchange_upgrade.cc
+  bool take_upgrade(Head& head);
+  void refuse_upgrade();
+  void hold_early(Slice piece, End end);
+  void send_upgrade_request();
+  const char* check_upgrade_answer(Head& head);
+  bool take_upgrade_answer(Head& head, End end);
+  void watch_tunnel(std::unique_ptr<TunnelWatch> watch);
+  void start_tunnel();
   // exchange_retry.cc
   void prepare_attempts(const RouterWishes& wishes, const RouteTimeouts& timeouts);
   Endpoint* pick_endpoint();
@@ -159,6 +180,8 @@ class Exchange final : public Retired, private LeaseUser {
   void release_upstream(Error why);
   void finish();
   void log();
+  void describe_for_log();
+  void write_log();
   void count_response();
   void count_upstream_code(uint16_t status);
   void arm_timer();
@@ -170,7 +193,8 @@ class Exchange final : public Retired, private LeaseUser {
   uint16_t status_of_timeout() const { return request_end_ ? 504 : 408; }
   void touch() { last_activity_ = worker_.now(); }
 
-  Downstream& session_;
+  Downstream& session_;  // until a tunnel has begun
+  LiveChain& chain_;
   Worker& worker_;
   Stream& down_stream_;
   Arena arena_;
@@ -188,6 +212,7 @@ class Exchange final : public Retired, private LeaseUser {
   HeaderMap* request_trailers_ = nullptr;
   Buffer held_body_;  // until there is a connection
   AttemptsPtr attempts_;  // in the arena; null: one attempt, and nothing of it is told or timed
+  UpgradePtr upgrade_;    // in the arena; null: it stays HTTP
   FilterRun* filters_ = nullptr;  // in the arena; null: no filter has a part in this request
   TimerFor<Exchange, &Exchange::on_timer> timer_{*this};
   Instant started_{};

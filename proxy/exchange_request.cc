@@ -21,13 +21,7 @@ void Exchange::on_request_head(Head& head, End end) {
     session_.forgo_reuse();
     return reply({.status = 400, .body = {}, .details = "missing_host_header"});
   }
-  if (head.upgrade) {
-    if (head.method != "CONNECT") session_.listener().http_stats().inc(HttpStat::downstream_rq_ws_on_non_ws_route);
-    session_.forgo_reuse();  // what follows may be the other protocol already
-    return reply({.status = 403,
-                  .body = "upgrade and CONNECT are not enabled on this listener",
-                  .details = "upgrade_failed"});
-  }
+  if (head.upgrade && head.method == "CONNECT") return refuse_upgrade();
   if (!prepare_target(head)) return;
   if (head.expect_continue && !manager_.spec().proxy_100_continue) {
     Head interim(arena_);
@@ -72,6 +66,7 @@ void Exchange::route_request(Head& head) {
   const RouteMatch match = manager_.routes().match(head.authority, head.path);
   route_ = match.route;
   if (route_ != nullptr) record_.route_name = route_->spec().name;
+  if (head.upgrade && !take_upgrade(head)) return;
   if (const FilterChain* chain = manager_.filters(); chain != nullptr)
     filters_ = FilterRun::start(*this, *chain, head);
   if (filters_ != nullptr) return filters_->on_request_head(head, request_end_ ? End::yes : End::no);
@@ -191,6 +186,7 @@ LeaseUser::Taken Exchange::on_lease(UpstreamConnection& connection) {
 
 // What there is of it so far.
 void Exchange::send_request() {
+  if (upgrade_ != nullptr) return send_upgrade_request();
   const bool held = attempts_ != nullptr && attempts_->live && !attempts_->body.empty();
   const bool nothing_held = held_body_.empty() && !held && request_trailers_ == nullptr;
   up_stream_->send_head(*request_, request_end_ && nothing_held ? End::yes : End::no);
@@ -220,6 +216,7 @@ void Exchange::finish_request_head() {
 void Exchange::on_request_body(Slice piece, End end) {
   if (phase_ == Phase::done) return;
   touch();
+  if (upgrade_ != nullptr) return hold_early(std::move(piece), end);
   request_bytes_ += piece.size();
   if (end == End::yes) on_request_end();
   if (filters_ != nullptr) return filters_->on_request_body(std::move(piece), end);

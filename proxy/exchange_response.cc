@@ -19,6 +19,8 @@ void Exchange::on_response_informational(Head& head) {
 void Exchange::on_response_head(Head& head, End end) {
   touch();
   if (attempts_ != nullptr && retry_response(head, end)) return;
+  if (upgrade_ != nullptr && !take_upgrade_answer(head, end)) return;
+  if (head.upgrade) end = End::no;
   response_from_upstream_ = true;
   count_upstream_code(head.status);
   host_->cells(worker_.index()).add(head.status < 500 ? HostStat::rq_success : HostStat::rq_error);
@@ -38,6 +40,10 @@ void Exchange::pass_response_head(Head& head, End end) {
   down_stream_.send_head(head, end);
   if (phase_ == Phase::done) return;  // HTTP/2: the client takes no such head
   if (end == End::yes) return on_response_end();
+  if (head.upgrade) {
+    worker_.flush_later(*this);
+    return arm_timer();
+  }
   const bool looked_at = filters_ != nullptr && filters_->sees_response_body();
   if (session_.sends_piped() && !looked_at && connection_ != nullptr) connection_->relay_body();
   arm_timer();
@@ -60,6 +66,10 @@ void Exchange::finish_response_head(Head& head) {
 
 void Exchange::on_response_body(Slice piece, End end) {
   touch();
+  if (upgrade_ != nullptr && upgrade_->agreed) {
+    upgrade_->upstream_ended = end == End::yes;
+    return upgrade_->early.append(std::move(piece));
+  }
   if (filters_ == nullptr) return pass_response_body(std::move(piece), end);
   if (end == End::yes) on_upstream_end();
   filters_->on_response_body(std::move(piece), end);
@@ -94,7 +104,9 @@ void Exchange::on_upstream_end() {
   if (manager_.spec().dynamic_stats)
     stats.record(record_.is_internal ? ClusterStat::internal_upstream_rq_time : ClusterStat::external_upstream_rq_time,
                  elapsed_ms);
-  if (request_end_) {
+  // A request for an upgrade that HTTP/1 refused is whole, whatever the client's stream is.
+  const bool refused = upgrade_ != nullptr && connection_ != nullptr && connection_->version() != HttpVersion::http2;
+  if (request_end_ || refused) {
     connection_ = nullptr;
     up_stream_ = nullptr;
   }

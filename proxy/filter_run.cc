@@ -154,8 +154,7 @@ FilterHost::Place FilterRun::place() const {
   place.route = exchange_.route_->spec().name;
   return place;
 }
-// Until upgrades are passed on, there is no tunnel to watch.
-void FilterRun::watch_tunnel(std::unique_ptr<TunnelWatch>) {}
+void FilterRun::watch_tunnel(std::unique_ptr<TunnelWatch> watch) { exchange_.watch_tunnel(std::move(watch)); }
 void FilterRun::answer(const Answer& answer) {
   exchange_.reply({.status = answer.status, .body = answer.body, .details = answer.details, .charge = Exchange::Charge::nobody});
 }

@@ -18,6 +18,7 @@ inline H2Limits h2_limits_of(const Http2Spec& spec) {
   limits.empty_frames_max = spec.empty_frames_max;
   limits.priority_frames_per_stream = spec.priority_frames_per_stream;
   limits.window_updates_per_data_frame = spec.window_updates_per_data_frame;
+  limits.connect_protocol = spec.allow_connect;
   limits.stream_error_on_invalid_message = spec.stream_error_on_invalid_message;
   for (const Http2SettingSpec& custom : spec.custom_settings)
     limits.custom_settings.push_back({custom.identifier, custom.value});

@@ -163,6 +163,21 @@ void Session::on_exchange_end(ExchangeEnd how) {
   if (how == ExchangeEnd::close_after_flush) linger();
 }
 
+RawConnection Session::leave() {
+  H1Codec::Left left = codec_.leave();
+  RawConnection connection{.transport = std::move(transport_),
+                           .early = std::move(left.early),
+                           .unsent_bytes = left.unsent_bytes,
+                           .ended = ended_};
+  while (waiting_ != nullptr && !waiting_->empty()) connection.early.append(waiting_->pop_front());
+  exchange_ = nullptr;
+  phase_ = Phase::closing;
+  timer_.disarm();
+  Link<Session>::unlink();
+  worker().retire(*this);
+  return connection;
+}
+
 void Session::on_idle() {
   if (phase_ != Phase::serving) return;
   if (draining_ || (!codec_.reusable() && waiting_ == nullptr)) return linger();

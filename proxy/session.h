@@ -10,6 +10,7 @@
 #include "core/transport.h"
 #include "core/worker.h"
 #include "proxy/downstream.h"
+#include "proxy/raw_connection.h"
 
 namespace ringside {
 
@@ -34,6 +35,9 @@ class Session final : public Downstream,
   // Ends the connection now; an exchange under way is reset.
   void close(Error why);
   void on_exchange_end(ExchangeEnd how) override;
+  // The exchange has agreed to leave HTTP, and the connection goes on without us. Whoever gets it tells the listener when it ends.
+  RawConnection leave();
+  Instant started() const { return started_; }
   bool sends_piped() const override { return transport_->sends_piped(); }
   const Transport& transport() const override { return *transport_; }
 

@@ -8,6 +8,7 @@ namespace {
 constexpr size_t exchanges_spare_max = 1024;
 constexpr size_t sessions_spare_max = 256;
 constexpr size_t h2_sessions_spare_max = 64;
+constexpr size_t tunnels_spare_max = 64;
 constexpr Duration stats_interval = seconds(1);
 
 struct BuriedListener final : Retired {
@@ -24,7 +25,8 @@ Shard::Shard(Worker& worker, StatsRegistry& registry, ShardOptions options)
       ringside_stats_(stat_cells().block(registry.group<RingsideStat>({.prefix = "ringside."}))),
       exchanges_(exchanges_spare_max),
       sessions_(sessions_spare_max),
-      h2_sessions_(h2_sessions_spare_max) {
+      h2_sessions_(h2_sessions_spare_max),
+      tunnels_(tunnels_spare_max) {
   ringside_stats_.set(worker.ring().name() == "io_uring" ? RingsideStat::ring_uring : RingsideStat::ring_epoll, 1);
   worker_.arm(stats_timer_, stats_interval);
 }
@@ -109,7 +111,7 @@ bool Shard::quiet() const {
   return std::all_of(listeners_.begin(), listeners_.end(), [](const auto& listener) { return listener->quiet(); }) &&
          std::all_of(clusters_.begin(), clusters_.end(), [](const auto& cluster) { return cluster->quiet(); }) &&
          std::all_of(log_files_.begin(), log_files_.end(), [](const auto& file) { return file.second->quiet(); }) &&
-         exchanges_.live() == 0;
+         exchanges_.live() == 0 && tunnels_.live() == 0;
 }
 
 uint32_t Shard::connections() const {

@@ -15,6 +15,7 @@
 #include "proxy/session.h"
 #include "proxy/observe/log_file.h"
 #include "proxy/snapshot.h"
+#include "proxy/tunnel.h"
 
 namespace ringside {
 
@@ -82,6 +83,8 @@ class Shard {
     return h2_sessions_.make(listener, std::move(transport), id);
   }
   void free_h2_session(H2Session& session) { h2_sessions_.destroy(&session); }
+  Tunnel* new_tunnel(Tunnel::Terms terms) { return tunnels_.make(std::move(terms)); }
+  void free_tunnel(Tunnel& tunnel) { tunnels_.destroy(&tunnel); }
   size_t exchanges_live() const { return exchanges_.live(); }
   // A listener's accept object has ended from within: keeps it to the end of the turn.
   void bury(std::unique_ptr<Listener> listener);
@@ -105,6 +108,7 @@ class Shard {
   Slab<Exchange> exchanges_;
   Slab<Session> sessions_;
   Slab<H2Session> h2_sessions_;
+  Slab<Tunnel> tunnels_;
   std::map<std::string, std::unique_ptr<LogFile>> log_files_;
   std::vector<std::unique_ptr<Cluster>> clusters_;
   std::vector<std::unique_ptr<ListenerGate>> listeners_;

@@ -206,6 +206,12 @@ struct DirectResponseSpec {
   uint16_t status = 0;
   std::string body;
 };
+// A protocol that a request may ask for instead of HTTP, as the value of its Upgrade field names it.
+struct UpgradeSpec {
+  std::string type;
+  bool enabled = true;
+};
+
 struct RouteSpec {
   std::string name;
   PathMatchKind match_kind = PathMatchKind::prefix;
@@ -221,6 +227,7 @@ struct RouteSpec {
   RequestBufferSpec request_buffer;
   std::string prefix_rewrite;                         // empty: none
   std::string host_rewrite_literal;                   // empty: none
+  std::vector<UpgradeSpec> upgrades = {};             // before those of the connection manager
   HeaderEditSpec headers;
   FilterChangesSpec filters = {};
   std::string where;                                  // file:line:column, for messages
@@ -293,6 +300,7 @@ struct Http2Spec {
   bool stream_error_on_invalid_message = false;
   std::optional<KeepaliveSpec> keepalive = {};
   std::vector<Http2SettingSpec> custom_settings = {};
+  bool allow_connect = false;  // extended CONNECT (RFC 8441)
 };
 
 // forward_client_cert_details and set_current_client_cert_details
@@ -315,6 +323,7 @@ struct HttpManagerSpec {
   HttpProtocolSpec protocol;
   Http1Spec http1;
   Http2Spec http2;
+  std::vector<UpgradeSpec> upgrades;
   std::vector<AccessLogSpec> access_logs;
   std::vector<HttpFilterSpec> filters;  // in front of the router
   std::string server_name = "envoy";

@@ -26,7 +26,10 @@ void H1ClientCodec::send_head(const Head& head, End end) {
   const H1Fields fields = survey_fields(head.fields);
   if (fields.wrong_length) return fail_local("request with a wrong content-length");
   if (head.method == "CONNECT") return fail_local("CONNECT to an upstream");
+  upgrade_asked_ = head.upgrade;
+  if (upgrade_asked_) end = End::yes;  // what follows is not HTTP's, and is sent when the upstream has agreed
   H1HeadPlan plan;
+  if (upgrade_asked_) plan.upgrade = head.upgrade_protocol;
   Out framing = Out::length;
   uint64_t body_bytes = 0;
   if (fields.length.has_value()) {
@@ -53,9 +56,11 @@ void H1ClientCodec::send_head(const Head& head, End end) {
 void H1ClientCodec::on_head() {
   H1Meaning meaning;
   H1Failure failure;
-  const H1AnswerTo to = head_request_ ? H1AnswerTo::head_request : H1AnswerTo::other_request;
+  const H1AnswerTo to = head_request_    ? H1AnswerTo::head_request
+                        : upgrade_asked_ ? H1AnswerTo::upgrade_request
+                                         : H1AnswerTo::other_request;
   if (!check_response_head(parser_.head(), limits_, to, meaning, failure)) return fail(failure);
-  const bool informational = meaning.status < 200;
+  const bool informational = meaning.status < 200 && !meaning.upgrade;
   if (informational && ++informationals_ > h1::informationals_max)
     return fail({.detail = "too many informational responses"});
   if (!meaning.persistent) persistent_ = false;
@@ -64,6 +69,11 @@ void H1ClientCodec::on_head() {
   if (informational) {
     in_ = In::start;
     return stream_->on_informational(head);
+  }
+  if (meaning.upgrade) {
+    in_ = In::tunnel;
+    persistent_ = false;
+    return stream_->on_head(head, End::no);
   }
   const End end = begin_body_in(meaning);
   stream_->on_head(head, end);
@@ -87,7 +97,7 @@ void H1ClientCodec::on_end() {
     decoding_ = false;
     return settle();
   }
-  if (stream_ == nullptr || in_ == In::ended) return;
+  if (stream_ == nullptr || in_ == In::ended || in_ == In::tunnel) return;
   // A response that breaks off is no HTTP message (RFC 9112 8). Without any byte of it, or after an interim one, the connection
   // has merely gone.
   const bool in_a_message = in_ != In::start && in_ != In::idle;

@@ -41,9 +41,15 @@ void H1Codec::run(Slice& bytes) {
       case In::chunked: run_chunked(bytes); break;
       case In::trailers: run_trailers(bytes); break;
       case In::until_close: deliver_body(bytes, bytes.size(), End::no); break;
+      case In::tunnel: return hold(bytes);
       case In::dead: return;
     }
   }
+}
+
+void H1Codec::hold(Slice& bytes) {
+  if (held_ == nullptr) held_ = std::make_unique<Buffer>();
+  held_->append(std::move(bytes));
 }
 
 size_t H1Codec::body_bytes_due() const {
@@ -202,7 +208,7 @@ void H1Codec::write_body(Slice piece, End end) {
 
 void H1Codec::send_body(Slice piece, End end) {
   if (out_ == Out::dead) return;
-  RS_CHECK(out_ != Out::idle && out_ != Out::head && out_ != Out::ended);
+  RS_CHECK(out_ != Out::idle && out_ != Out::head && out_ != Out::tunnel && out_ != Out::ended);
   if (out_ == Out::length) {
     // What was announced was checked where it came from. If a body was replaced on its way without its length, the
     // connection is worth less than what the peer would make of the surplus.
@@ -250,6 +256,7 @@ void H1Codec::end_exchange_if_over() {
   unsent_body_ = 0;
   informationals_ = 0;
   response_begun_ = false;
+  upgrade_asked_ = false;
   in_ = peer_ == Origin::downstream ? In::start : In::idle;
   out_ = Out::idle;
   idle_due_ = true;
@@ -274,6 +281,14 @@ void H1Codec::die() {
 }
 
 void H1Codec::reset(Error) { die(); }
+
+H1Codec::Left H1Codec::leave() {
+  RS_CHECK(!decoding_ && (in_ == In::tunnel || out_ == Out::tunnel));
+  Left left{.early = {}, .unsent_bytes = unsent_wire_, .peer_ended = peer_ended_};
+  if (held_ != nullptr) left.early = std::move(*held_);
+  die();
+  return left;
+}
 
 void H1Codec::abort(Error why) {
   StreamUser* stream = stream_;

@@ -3,6 +3,7 @@
 //
 //   in:   idle -> start -> head -> (length | chunked -> trailers | until_close) -> ended -> idle | start ...
 //   out:  idle -> head -> (length | chunked | until_close | bodiless) -> ended -> idle ...
+//   tunnel: both sides agreed to leave HTTP; what comes is held until leave() gives it to whoever goes on.
 //   dead: after an error, reset() or abort(): input is discarded, output refused.
 //
 // An exchange is over when both have ended. The owner hears of it by on_idle, never from inside a StreamUser's call.
@@ -42,10 +43,20 @@ class H1Codec : public Stream {
   void send_trailers(const HeaderMap& fields) final;
   void grant(size_t body_bytes) final;
   void reset(Error why) final;
+  void hand_over(StreamUser& user) final { stream_ = &user; }
+
+  // After a head with status 101 went through: the connection is HTTP's no more, and this codec is dead. Never from inside a
+  // callback of it.
+  struct Left {
+    Buffer early;             // received behind the head, and not granted
+    size_t unsent_bytes = 0;  // written, and not reported to on_sent() yet
+    bool peer_ended = false;
+  };
+  Left leave();
 
  protected:
-  enum class In : uint8_t { idle, start, head, length, chunked, trailers, until_close, ended, dead };
-  enum class Out : uint8_t { idle, head, length, chunked, until_close, bodiless, ended, dead };
+  enum class In : uint8_t { idle, start, head, length, chunked, trailers, until_close, tunnel, ended, dead };
+  enum class Out : uint8_t { idle, head, length, chunked, until_close, bodiless, tunnel, ended, dead };
 
   H1Codec(CodecUser& user, CodecSink& sink, const H1Limits& limits, H1ScratchPool& pool, Origin peer)
       : user_(user), sink_(sink), limits_(limits), pool_(pool), peer_(peer) {}
@@ -69,6 +80,8 @@ class H1Codec : public Stream {
   void deliver_end();
   // Tells the owner what became due while events were delivered.
   void settle();
+  // Keeps what came for later.
+  void hold(Slice& bytes);
   void fail(const H1Failure& failure);
   void fail(Error why, uint16_t status);
   // Something of ours cannot be sent.
@@ -104,6 +117,7 @@ class H1Codec : public Stream {
   bool response_begun_ : 1 = false;  // server: a final head was written; client: a byte of the response came
   bool http10_peer_ : 1 = false;
   bool head_request_ : 1 = false;
+  bool upgrade_asked_ : 1 = false;  // by the present request
   bool client_is_done_ : 1 = false;  // server: the client announced that its request is the last
   bool cr_skipped_ : 1 = false;  // server: of one empty line in front of the request line
   bool crlf_skipped_ : 1 = false;

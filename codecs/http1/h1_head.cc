@@ -268,7 +268,16 @@ bool check_response_head(H1Scratch& head, const H1Limits& limits, H1AnswerTo to,
   if (const char* wrong = fields.read()) return refuse(failure, wrong);
   if (http10 && fields.chunked()) return refuse(failure, "transfer-encoding in HTTP/1.0");
   meaning.persistent = !fields.close() && (!http10 || fields.keep_alive());
-  if (meaning.status == 101) return refuse(failure, "switched to a protocol that was not asked for");
+  if (meaning.status == 101) {
+    if (to != H1AnswerTo::upgrade_request) return refuse(failure, "switched to a protocol that was not asked for");
+    if (http10 || !fields.upgrade_listed() || fields.upgrade().empty())
+      return refuse(failure, "switched protocols without saying to which");  // RFC 9110 7.8
+    if (fields.chunked() || fields.length() != 0) return refuse(failure, "switched protocols with a body");
+    fields.drop_length();
+    meaning.upgrade = true;
+    meaning.upgrade_protocol = fields.upgrade();
+    return true;
+  }
   const bool informational = meaning.status < 200;
   if (informational || meaning.status == 204) {  // RFC 9110 6.4.1, 8.6
     if (fields.chunked()) return refuse(failure, "transfer-encoding in a response without body");

@@ -23,6 +23,7 @@ void H1ServerCodec::on_head() {
   client_is_done_ = !persistent_ && meaning.framing == H1Framing::none && !meaning.upgrade;
   http10_peer_ = meaning.version == HttpVersion::http10;
   head_request_ = meaning.method == "HEAD";
+  upgrade_asked_ = meaning.upgrade && meaning.framing == H1Framing::none && meaning.method != "CONNECT";
   out_ = Out::head;
   StreamUser& stream = user_.on_stream(*this);
   if (in_ == In::dead) return;
@@ -36,8 +37,7 @@ void H1ServerCodec::on_head() {
 
 void H1ServerCodec::on_surplus(Slice& bytes) {
   if (resuming_) return;  // they are held already
-  if (held_ == nullptr) held_ = std::make_unique<Buffer>();
-  held_->append(std::move(bytes));
+  hold(bytes);
 }
 
 void H1ServerCodec::resume() {
@@ -60,7 +60,7 @@ void H1ServerCodec::resume() {
 void H1ServerCodec::on_end() {
   peer_ended_ = true;
   if (held_bytes() > 0) return;  // resume() comes back here
-  const bool in_the_middle = in_ != In::start && in_ != In::ended && in_ != In::dead;
+  const bool in_the_middle = in_ != In::start && in_ != In::ended && in_ != In::tunnel && in_ != In::dead;
   if (!in_the_middle) return;
   fail(Error{ErrorCode::peer_closed, Origin::downstream, Retry::never, "client closed in the middle of a request"}, 0);
 }
@@ -80,7 +80,10 @@ void H1ServerCodec::send_head(const Head& head, End end) {
   RS_CHECK(out_ == Out::head);
   const H1Fields fields = survey_fields(head.fields);
   if (fields.wrong_length) return fail_local("response with a wrong content-length");
+  if (head.status == 101 && upgrade_asked_) return send_upgrade(head);
   if (head.status < 200) return fail_local("informational status as the answer");
+  // What came behind a request to leave HTTP may be of the other protocol: it must not be taken for a request.
+  if (upgrade_asked_ && held_bytes() > 0) persistent_ = false;
   H1HeadPlan plan;
   plan.version = http10_peer_ ? HttpVersion::http10 : HttpVersion::http11;
   Out framing = Out::length;
@@ -112,6 +115,16 @@ void H1ServerCodec::send_head(const Head& head, End end) {
   response_begun_ = true;
   begin_body_out(framing, body_bytes, written);
   if (end == End::yes) message_out_ended();
+}
+
+void H1ServerCodec::send_upgrade(const Head& head) {
+  const H1HeadPlan plan{.upgrade = head.upgrade_protocol};
+  const size_t written = write_response_head(sink_, head, survey_fields(head.fields), plan);
+  if (written == 0) return fail_local("response head that cannot be sent");
+  response_begun_ = true;
+  persistent_ = false;
+  in_ = In::tunnel;
+  begin_body_out(Out::tunnel, 0, written);
 }
 
 void H1ServerCodec::send_error(const Head& head, std::string_view body) {

@@ -28,6 +28,7 @@ class H1ServerCodec final : public H1Codec {
   void send_head(const Head& head, End end) override;
 
  private:
+  void send_upgrade(const Head& head);
   void on_head() override;
   void on_surplus(Slice& bytes) override;
 };

@@ -25,7 +25,8 @@ constexpr std::string_view chunked_line = "transfer-encoding: chunked\r\n";
 constexpr std::string_view zero_length_line = "content-length: 0\r\n";
 constexpr std::string_view close_line = "connection: close\r\n";
 constexpr std::string_view keep_alive_line = "connection: keep-alive\r\n";
-constexpr size_t plan_bytes_max = chunked_line.size() + zero_length_line.size() + keep_alive_line.size() + crlf.size();
+constexpr std::string_view upgrade_lines = "connection: upgrade\r\nupgrade: ";
+constexpr size_t plan_bytes_max = chunked_line.size() + zero_length_line.size() + keep_alive_line.size() + upgrade_lines.size() + 2 * crlf.size();
 
 char* put_field(char* out, std::string_view name, std::string_view value) {
   out = put(out, name);
@@ -70,6 +71,10 @@ char* put_plan(char* out, const H1HeadPlan& plan, size_t& lines) {
   } else if (plan.connection == H1Connection::keep_alive) {
     out = put(out, keep_alive_line);
     ++lines;
+  }
+  if (!plan.upgrade.empty()) {
+    out = put(put(put(out, upgrade_lines), plan.upgrade), crlf);
+    lines += 2;
   }
   return put(out, crlf);
 }
@@ -117,7 +122,7 @@ size_t write_request_head(CodecSink& sink, const Head& head, const H1Fields& fie
   if (!good_path || !http::is_token(head.method) || !http::is_visible(head.authority)) return 0;
   constexpr std::string_view version = " HTTP/1.1\r\nhost: ";
   const size_t room = head.method.size() + 1 + head.path.size() + version.size() + head.authority.size() + crlf.size() +
-                      fields.bytes + plan_bytes_max;
+                      fields.bytes + plan.upgrade.size() + plan_bytes_max;
   char* const begin = sink.reserve(room);
   char* out = put(begin, head.method);
   *out++ = ' ';
@@ -132,7 +137,7 @@ size_t write_response_head(CodecSink& sink, const Head& head, const H1Fields& fi
   if (head.status < 100 || head.status > 999) return 0;
   const std::string_view reason = status_reason(head.status);
   constexpr std::string_view version = "HTTP/1.1 ";
-  const size_t room = version.size() + 4 + reason.size() + crlf.size() + fields.bytes + plan_bytes_max;
+  const size_t room = version.size() + 4 + reason.size() + crlf.size() + fields.bytes + plan.upgrade.size() + plan_bytes_max;
   char* const begin = sink.reserve(room);
   char* out = put(begin, plan.version == HttpVersion::http10 ? std::string_view("HTTP/1.0 ") : version);
   *out++ = static_cast<char>('0' + head.status / 100);

@@ -27,6 +27,7 @@ struct H1HeadPlan {
   bool chunked = false;          // writes transfer-encoding
   bool keep_length = false;      // writes the content-length that `fields` has
   bool add_zero_length = false;  // writes content-length: 0
+  std::string_view upgrade = {};  // writes the fields that ask for this protocol, or agree to it
 };
 
 // Each returns the bytes written; 0: refused, and nothing was written. `fields`: the survey of head.fields as they are.

@@ -26,7 +26,11 @@ void H2ClientCodec::send_informational(H2Stream&, const Head&) {
 void H2ClientCodec::send_head(H2Stream& stream, const Head& head, End end) {
   RS_CHECK(stream.out == H2Stream::Out::head);
   const H2Listed listed = list_request(head, pool_.fields());
-  if (listed.wrong == nullptr && head.method == "CONNECT" && !head.upgrade_protocol.empty() && !peer_connect_protocol_)
+  stream.extended = head.upgrade && !head.upgrade_protocol.empty();
+  stream.connect = stream.extended || head.method == "CONNECT";
+  if (listed.wrong == nullptr && stream.extended && !limits_.connect_protocol)
+    return fail_local(stream, "extended CONNECT, which http2_protocol_options.allow_connect would allow");
+  if (listed.wrong == nullptr && stream.extended && !peer_connect_protocol_)
     return fail_local(stream, "extended CONNECT to an upstream that does not take it");
   // Numbers rise in the order in which the peer sees them; a head that is refused uses none up.
   if (listed.wrong == nullptr) {
@@ -63,8 +67,15 @@ const char* H2ClientCodec::on_message(uint32_t, H2Stream* found) {
   begin_body_in(stream, meaning);
   if (end && stream.receive_left != 0 && stream.receive_left != H2Stream::length_unknown)
     return "body is shorter than its content-length";
-  if (stream.user != nullptr)
-    stream.user->on_head(build_head(*scratch_, meaning, stream.user->arena()), end ? End::yes : End::no);
+  if (stream.user != nullptr) {
+    Head& head = build_head(*scratch_, meaning, stream.user->arena());
+    if (stream.connect && meaning.status / 100 == 2) {
+      head.upgrade = true;
+      head.fields.remove(HeaderId::content_length);
+      if (stream.extended) head.status = 101;
+    }
+    stream.user->on_head(head, end ? End::yes : End::no);
+  }
   end_if_over(stream);
   return nullptr;
 }

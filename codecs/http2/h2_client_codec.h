@@ -20,6 +20,8 @@ class H2ClientCodec final : public H2Codec {
   }
   // The upstream takes extended CONNECT (RFC 8441).
   bool takes_connect_protocol() const { return peer_connect_protocol_; }
+  // It has said what it takes.
+  bool settings_seen() const { return settings_seen_; }
 
  private:
   Opening open_block(uint32_t stream_id) override;

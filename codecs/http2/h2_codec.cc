@@ -337,6 +337,7 @@ void H2Codec::reset(H2Stream& stream, Error why) {
   } else if (server && why.code != ErrorCode::cancelled) {
     code = H2Code::internal_error;
   }
+  if (stream.connect && why.code == ErrorCode::peer_reset) code = H2Code::connect_error;  // RFC 9113 8.5
   if (stream.id != 0) {  // a request that was never sent is none
     sender_.write_reset(stream.id, code);
     resets_.remember(stream.id, H2ResetMemory::By::us);

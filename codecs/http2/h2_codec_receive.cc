@@ -184,7 +184,9 @@ void H2Codec::begin_headers(const H2FrameHeader& frame) {
     opening.stream_fault = {H2Code::stream_closed, "HEADERS after the end of its stream"};
   } else if (stream->in == H2Stream::In::body) {
     opening.block = Block::trailers;
-    if (!frame.has(h2::end_stream))
+    if (stream->connect) {
+      opening.stream_fault = {H2Code::protocol_error, "HEADERS in a tunnel"};
+    } else if (!frame.has(h2::end_stream))
       opening.stream_fault = {H2Code::protocol_error, "trailers that do not end their stream"};
   } else {
     opening.block = Block::message;
@@ -271,6 +273,7 @@ void H2Codec::on_trailers(H2Stream& stream) {
 void H2Codec::begin_body_in(H2Stream& stream, const H2Meaning& meaning) {
   const bool end = block_ends_stream();
   stream.in = end ? H2Stream::In::ended : H2Stream::In::body;
+  if (stream.connect && meaning.status / 100 == 2) return;  // a tunnel has no length (RFC 9110 9.3.6)
   const bool without = stream.head_request || meaning.status == 204 || meaning.status == 304;
   if (without) {
     stream.receive_left = 0;

@@ -225,7 +225,7 @@ Head& build_head(H2Scratch& block, const H2Meaning& meaning, Arena& arena) {
   built.status = meaning.status;
   built.upgrade = meaning.method == "CONNECT";
   built.expect_continue = meaning.expect_continue;
-  built.method = moved(meaning.method);
+  built.method = meaning.protocol.empty() ? moved(meaning.method) : std::string_view("GET");
   built.scheme = moved(meaning.scheme);
   built.authority = moved(meaning.authority);
   built.path = moved(meaning.path);

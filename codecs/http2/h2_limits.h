@@ -30,7 +30,7 @@ struct H2Limits {
   // Written to the sink and not yet sent: bodies wait in their streams' queues beyond it.
   uint32_t unsent_bytes_max = 256 * 1024;
   H2Underscore underscore = H2Underscore::allow;
-  // Extended CONNECT (RFC 8441) is offered to clients.
+  // Extended CONNECT (RFC 8441) is offered to clients (server), or used where the upstream offers it (client).
   bool connect_protocol = false;
   // A head or trailers that HTTP forbids end their stream alone; otherwise the connection.
   bool stream_error_on_invalid_message = true;

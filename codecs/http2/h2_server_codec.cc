@@ -37,6 +37,8 @@ const char* H2ServerCodec::on_message(uint32_t stream_id, H2Stream*) {
   if (end) head.expect_continue = false;
   begin_body_in(stream, meaning);
   stream.head_request = meaning.method == "HEAD";
+  stream.connect = meaning.method == "CONNECT";
+  stream.extended = !meaning.protocol.empty();
   user.on_head(head, end ? End::yes : End::no);
   end_if_over(stream);
   return nullptr;
@@ -52,6 +54,7 @@ void H2ServerCodec::send_informational(H2Stream& stream, const Head& head) {
 
 void H2ServerCodec::send_head(H2Stream& stream, const Head& head, End end) {
   RS_CHECK(stream.out == H2Stream::Out::head);
+  if (head.status == 101 && stream.extended) return write_head(stream, list_response(head, pool_.fields(), 200), End::no);
   if (head.status < 200) return fail_local(stream, "informational status as the answer");
   stream.bodiless = stream.head_request || head.status == 204 || head.status == 304;
   write_head(stream, list_response(head, pool_.fields()), end);

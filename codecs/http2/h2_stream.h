@@ -25,6 +25,7 @@ struct H2Stream final : public Stream, public Link<> {
   void send_trailers(const HeaderMap& fields) override;
   void grant(size_t body_bytes) override;
   void reset(Error why) override;
+  void hand_over(StreamUser& next) override { user = &next; }
 
   // Is there something to write that no window of its own forbids?
   bool wants_to_send() const {
@@ -57,6 +58,8 @@ struct H2Stream final : public Stream, public Link<> {
   bool closed : 1 = false;           // out of the table, freed when the codec's outermost call ends
   bool reset_after_end : 1 = false;  // server: the rest of the request is not wanted
   bool begun : 1 = false;            // client: a part of the response came
+  bool connect : 1 = false;          // of this method: DATA is all that may follow (RFC 9113 8.5)
+  bool extended : 1 = false;         // with a protocol (RFC 8441): 101 stands for 200
   bool moved : 1 = false;            // bytes went since the last look for stalled ones
 };
 

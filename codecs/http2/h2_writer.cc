@@ -70,9 +70,10 @@ H2Listed list_request(const Head& head, HpackFields& fields) {
   fields.clear();
   if (!http::is_token(head.method)) return refused("method that cannot be sent");
   if (!http::is_visible(head.authority)) return refused("authority that cannot be sent");
-  const bool plain_connect = head.method == "CONNECT" && head.upgrade_protocol.empty();
+  const bool extended = head.upgrade && !head.upgrade_protocol.empty();  // RFC 8441 4
+  const bool plain_connect = head.method == "CONNECT" && !extended;
   if (plain_connect && head.authority.empty()) return refused("CONNECT without authority");
-  fields.add(":method", head.method);
+  fields.add(":method", extended ? std::string_view("CONNECT") : head.method);
   if (!plain_connect) {
     const bool good_path = head.path.starts_with('/') || head.path == "*";
     if (!good_path || !http::is_visible(head.path, '#')) return refused("path that cannot be sent");
@@ -81,17 +82,19 @@ H2Listed list_request(const Head& head, HpackFields& fields) {
     fields.add(":path", head.path);
   }
   if (!head.authority.empty()) fields.add(":authority", head.authority);
-  if (head.method == "CONNECT" && !plain_connect) {
+  if (extended) {
     if (!http::is_token(head.upgrade_protocol)) return refused("protocol that cannot be sent");
     fields.add(":protocol", head.upgrade_protocol);
   }
   return list_fields(head.fields, fields);
 }
 
-H2Listed list_response(const Head& head, HpackFields& fields) {
+H2Listed list_response(const Head& head, HpackFields& fields) { return list_response(head, fields, head.status); }
+
+H2Listed list_response(const Head& head, HpackFields& fields, uint16_t status) {
   fields.clear();
-  if (head.status < status_first || head.status > status_last) return refused("status that cannot be sent");
-  fields.add(":status", {status_digits.data() + 3 * (head.status - status_first), 3});
+  if (status < status_first || status > status_last) return refused("status that cannot be sent");
+  fields.add(":status", {status_digits.data() + 3 * (status - status_first), 3});
   return list_fields(head.fields, fields);
 }
 

@@ -20,6 +20,8 @@ struct H2Listed {
 // Each fills `fields`, whose views point into what was given.
 H2Listed list_request(const Head& head, HpackFields& fields);
 H2Listed list_response(const Head& head, HpackFields& fields);
+// With another status than the head's.
+H2Listed list_response(const Head& head, HpackFields& fields, uint16_t status);
 H2Listed list_trailers(const HeaderMap& trailers, HpackFields& fields);
 
 // Trailers that wait behind a body: where they came from may be gone when their turn comes.

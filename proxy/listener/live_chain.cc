@@ -149,9 +149,14 @@ void LiveChain::close_sessions_with(const std::vector<const Host*>& hosts) {
     if (std::find(hosts.begin(), hosts.end(), session.host()) != hosts.end())
       session.close({ErrorCode::cancelled, Origin::local, Retry::never, "the host fails its health checks"});
   });
+  tunnels_.for_each([&](Tunnel& tunnel) {
+    if (std::find(hosts.begin(), hosts.end(), tunnel.host()) != hosts.end())
+      tunnel.close({ErrorCode::cancelled, Origin::local, Retry::never, "the host fails its health checks"});
+  });
 }
 
 void LiveChain::close_sessions(Error why) {
+  tunnels_.for_each([&](Tunnel& tunnel) { tunnel.close(why); });
   sessions_.for_each([&](Session& session) { session.close(why); });
   h2_sessions_.for_each([&](H2Session& session) { session.close(why); });
   tcp_sessions_.for_each([&](TcpSession& session) { session.close(why); });

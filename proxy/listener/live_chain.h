@@ -10,6 +10,7 @@
 #include "proxy/session.h"
 #include "proxy/snapshot.h"
 #include "proxy/tcp_session.h"
+#include "proxy/tunnel.h"
 #include "tls/tls_transport.h"
 
 namespace ringside {
@@ -71,6 +72,8 @@ class LiveChain final {
     Slice first_bytes;
   };
   void on_http2(std::unique_ptr<Transport> transport, Http2Found found);
+  // One of our connections, or streams, has left HTTP.
+  void add_tunnel(Tunnel& tunnel) { tunnels_.push_back(tunnel); }
   void write_access_logs(const AccessLogRecord& record);
   bool tells_server_name() const { return has_access_logs() || headers_tell_tls_; }
   // Whether operators in header values ask for what describe_tls() fills in.
@@ -114,6 +117,7 @@ class LiveChain final {
   List<Session, Session> sessions_;
   List<H2Session, H2Session> h2_sessions_;
   List<TcpSession, TcpSession> tcp_sessions_;
+  List<Tunnel, Tunnel> tunnels_;
   std::vector<AccessLogFormat> formats_;
   std::vector<Log> logs_;
   bool logs_local_address_ = false;

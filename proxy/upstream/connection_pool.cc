@@ -151,6 +151,12 @@ void ConnectionPool::on_gone(UpstreamConnection& connection) {
   if (!closed_ && more_to_dial() && may_dial()) dial_one();
 }
 
+void ConnectionPool::on_left(UpstreamConnection& connection) {
+  connection.Link<UpstreamConnection>::unlink();
+  --connections_;
+  if (!closed_ && more_to_dial() && may_dial()) dial_one();
+}
+
 void ConnectionPool::fail_waiting(Error why) {
   List<LeaseUser, LeaseUser> failed;
   failed.splice_back(waiting_);

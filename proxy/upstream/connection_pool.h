@@ -66,6 +66,8 @@ class ConnectionPool {
   void on_connect_failed(UpstreamConnection& connection, Error why);
   // It takes another exchange; not from inside of its codec where it has several.
   void on_capacity(UpstreamConnection& connection);
+  // The connection leaves, and another goes on with what it was: its place in the cluster is not free yet.
+  void on_left(UpstreamConnection& connection);
   // The connection left for good and will retire.
   void on_gone(UpstreamConnection& connection);
 

@@ -34,6 +34,12 @@ void H1Upstream::abandon(Stream& stream, Error why) {
   leave(why, true);
 }
 
+RawConnection H1Upstream::leave_http() {
+  busy_ = false;
+  H1Codec::Left left = codec_.leave();
+  return give_away(std::move(left.early), left.unsent_bytes);
+}
+
 void H1Upstream::abort_exchanges(Error why) {
   busy_ = false;
   if (codec_.in_framed_response()) {  // it broke off, which is the same however it did

@@ -13,6 +13,8 @@ class H1Upstream final : public UpstreamConnection {
   void abandon(Stream& stream, Error why) override;
   void relay_body() override { relays_ = true; }
   bool sends_piped() const override { return transport_->sends_piped(); }
+  HttpVersion version() const override { return HttpVersion::http11; }
+  RawConnection leave_http() override;
 
  private:
   void on_started() override {}

@@ -21,6 +21,12 @@ void H2Upstream::on_started() {
   keepalive_->start();
 }
 
+bool H2Upstream::waits_for_settings() const { return cluster().spec().http2.allow_connect && !codec_.settings_seen(); }
+
+uint32_t H2Upstream::capacity() const {
+  return closing_ || draining_ || waits_for_settings() ? 0 : codec_.streams_available();
+}
+
 void H2Upstream::on_left() {
   if (keepalive_ != nullptr) keepalive_->stop();
 }

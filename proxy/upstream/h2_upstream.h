@@ -9,13 +9,17 @@ namespace ringside {
 class H2Upstream final : public UpstreamConnection {
  public:
   explicit H2Upstream(ConnectionPool& pool);
-  uint32_t capacity() const override { return closing_ || draining_ ? 0 : codec_.streams_available(); }
+  uint32_t capacity() const override;
   Stream& open(StreamUser& user) override;
   void abandon(Stream& stream, Error why) override;
   void relay_body() override {}
   bool sends_piped() const override { return false; }
+  HttpVersion version() const override { return HttpVersion::http2; }
+  RawConnection leave_http() override { check_failed("HTTP/2 is left by streams"); }
 
  private:
+  // Whether extended CONNECT may be used is the upstream's to say (RFC 8441 3), and the first request may be one.
+  bool waits_for_settings() const;
   void on_started() override;
   void on_left() override;
   bool busy() const override { return codec_.streams_active() > 0; }

@@ -188,6 +188,14 @@ void UpstreamConnection::leave(Error why, bool cut, Unsent unsent) {
   worker_.arm(idle_timer_, unsent_patience);
 }
 
+RawConnection UpstreamConnection::give_away(Buffer early, size_t unsent_bytes) {
+  closing_ = true;
+  idle_timer_.disarm();
+  pool_.on_left(*this);
+  worker_.retire(*this);
+  return {.transport = std::move(transport_), .early = std::move(early), .unsent_bytes = unsent_bytes, .ended = by_peer_};
+}
+
 void UpstreamConnection::on_closed(Error why) {
   if (shaking_hands_) return on_handshake_failed(why);
   if (!closing_) {  // the transport closed by itself: a reset

@@ -6,6 +6,7 @@
 #include "core/dialer.h"
 #include "core/transport.h"
 #include "core/worker.h"
+#include "proxy/raw_connection.h"
 #include "tls/tls_transport.h"
 
 namespace ringside {
@@ -35,6 +36,11 @@ class UpstreamConnection : public Retired,
   // Nobody looks at the body of this response: see Transport::relay.
   virtual void relay_body() = 0;
   virtual bool sends_piped() const = 0;
+  // Of what it speaks; known when it has capacity.
+  virtual HttpVersion version() const = 0;
+  // HTTP/1: the exchange has agreed to leave HTTP, and the connection goes on without us and the pool. It counts as the cluster's
+  // until whoever gets it says that it has ended.
+  virtual RawConnection leave_http() = 0;
   // Closes it, or ends the dialing.
   void close(Error why);
   // No further exchange after the present ones.
@@ -62,6 +68,8 @@ class UpstreamConnection : public Retired,
   enum class Unsent : uint8_t { dropped, sent };
   // `cut`: in the middle of an exchange. Nothing of the pool or of its cluster may be used afterwards.
   void leave(Error why, bool cut, Unsent unsent = Unsent::dropped);
+  // Out of the pool, with the transport.
+  RawConnection give_away(Buffer early, size_t unsent_bytes);
   // Counts an exchange, and drains after the last one that a connection may have.
   void count_exchange() { ++exchanges_; }
   void check_exchanges_max();

@@ -1,0 +1,142 @@
+#pragma once
+// What an exchange becomes when both sides have agreed to leave HTTP: two ends, and bytes between them that nobody changes. Each end is
+// the transport of a connection that was HTTP/1's, or a stream of HTTP/2.
+//
+//   relaying -> ending (both sides are told, what was sent still goes out) -> gone
+//
+// What went out at one end is credit for the other, a FIN goes on as one, and a connection that breaks breaks the other side as well.
+#include <memory>
+
+#include "codecs/http.h"
+#include "core/transport.h"
+#include "core/worker.h"
+#include "proxy/observe/response_flags.h"
+#include "proxy/raw_connection.h"
+#include "proxy/tunnel_watch.h"
+#include "proxy/upstream/host.h"
+
+namespace ringside {
+
+class Cluster;
+class Downstream;
+class Exchange;
+class LiveChain;
+class Tunnel;
+
+// One of the two.
+class TunnelEnd final : public TransportUser, public StreamUser {
+ public:
+  explicit TunnelEnd(Tunnel& tunnel) : tunnel_(tunnel) {}
+
+  // Once, one of these.
+  void attach(RawConnection& connection);
+  void attach(Stream& stream);
+  void relay_all() { transport_->relay(SIZE_MAX); }
+  bool sends_piped() const { return transport_ != nullptr && transport_->sends_piped(); }
+
+  void send(Slice bytes);
+  // Nothing more goes out at this end.
+  void finish();
+  void grant(size_t bytes);
+  // Both directions are over: closes, behind what is unsent.
+  void close_when_sent();
+  // Now; the peer is to see that it broke off.
+  void cut(Error why);
+  void close(Error why);
+
+  bool raw() const { return is_raw_; }
+  bool ended() const { return ended_; }        // its peer will send no more
+  bool finished() const { return finished_; }  // nor shall we
+  bool gone() const { return gone_; }
+
+ private:
+  friend class Tunnel;
+  void on_bytes(Slice bytes) override;
+  void on_end() override;
+  void on_closed(Error why) override;
+  void on_sent(size_t bytes) override;
+  Arena& arena() override;
+  void on_head(Head& head, End end) override;
+  void on_informational(Head& head) override;
+  void on_body(Slice piece, End end) override;
+  void on_trailers(HeaderMap& fields) override;
+  void on_reset(Error why) override;
+  void let_go_when_over();
+
+  Tunnel& tunnel_;
+  std::unique_ptr<Transport> transport_;
+  Stream* stream_ = nullptr;
+  uint32_t unsent_head_bytes_ = 0;
+  bool is_raw_ : 1 = false;
+  bool ended_ : 1 = false;
+  bool finished_ : 1 = false;
+  bool gone_ : 1 = false;
+};
+
+class Tunnel final : public Retired, public Link<Tunnel> {
+ public:
+  // What the exchange hands on. `session` and `log` may be null.
+  struct Terms {
+    LiveChain* listener = nullptr;
+    Cluster* cluster = nullptr;
+    std::shared_ptr<Host> host;
+    std::unique_ptr<TunnelWatch> watch;
+    Exchange* log = nullptr;        // waits to write the access log
+    Downstream* session = nullptr;  // of the client's stream
+    Instant session_started{};      // of the client's connection
+    Instant started{};
+    Instant upstream_started{};
+    Instant ends_at = Instant::max();  // max_stream_duration
+    Duration idle_timeout{};
+  };
+  explicit Tunnel(Terms terms);
+  ~Tunnel() override;
+  void on_retired() override;
+
+  TunnelEnd& down() { return down_; }
+  TunnelEnd& up() { return up_; }
+  // What the two ends had received before.
+  struct Early {
+    Buffer from_client, from_upstream;
+    bool client_ended = false, upstream_ended = false;
+  };
+  // Both ends are attached.
+  void start(Early early);
+  // Ends at once, both sides.
+  void close(Error why);
+  const Host* host() const { return terms_.host.get(); }
+
+ private:
+  friend class TunnelEnd;
+  enum class Phase : uint8_t { relaying, ending, gone };
+  TunnelEnd& other(const TunnelEnd& end) { return &end == &down_ ? up_ : down_; }
+  void pass(TunnelEnd& from, Slice bytes);
+  void on_sent(TunnelEnd& end, size_t bytes);
+  void on_ended(TunnelEnd& end);
+  void on_broken(TunnelEnd& end, Error why);
+  void on_gone();
+  void end();
+  void on_timer();
+  void arm_timer();
+  Instant next_deadline() const;
+  void count_bytes(const TunnelEnd& from, size_t bytes);
+  void count_end();
+  void count_upstream_end();
+  Worker& worker() const;
+
+  Terms terms_;
+  TunnelEnd down_{*this};
+  TunnelEnd up_{*this};
+  TimerFor<Tunnel, &Tunnel::on_timer> timer_{*this};
+  Instant last_activity_{};  // ending: since then
+  uint64_t from_client_bytes_ = 0;
+  uint64_t from_upstream_bytes_ = 0;
+  ResponseFlags flags_{};
+  Phase phase_ = Phase::relaying;
+  bool by_client_ : 1 = false;    // it ended first
+  bool by_upstream_ : 1 = false;  // likewise
+  bool broken_ : 1 = false;       // an end went without a FIN, or we ended it
+  bool timed_out_ : 1 = false;
+};
+
+}  // namespace ringside
