@@ -260,6 +260,8 @@ void MongoObserver::count_malformed(MongoFailure failure) {
 
 void MongoObserver::count_delay() { stats_.inc(MongoStat::delays_injected); }
 
+void MongoObserver::count_drain() { stats_.inc(MongoStat::cx_drain_close); }
+
 // --- replies -----------------------------------------------------------------------------------------------------------
 
 void MongoObserver::begin_reply(const MongoHeader& header) { reply_to_ = pending_.find(header.response_to); }

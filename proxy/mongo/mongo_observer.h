@@ -38,6 +38,7 @@ class MongoObserver {
   void count_undecodable(MongoFailure failure);
   void count_malformed(MongoFailure failure);
   void count_delay();
+  void count_drain();
   enum class EndedBy : uint8_t { client, other };
   void end(EndedBy by);
 
