@@ -82,6 +82,7 @@ class MongoObserver {
   std::string mechanism_;  // of the authentication under way
   // The collection counted last, since the next request is mostly for the same.
   StatBlock<MongoCollectionStat>* last_collection_ = nullptr;
+  StatBlock<MongoQueryStat>* last_query_ = nullptr;  // of the same collection, once there was one
   std::string last_database_name_, last_collection_name_;
 };
 
