@@ -22,6 +22,8 @@ class TcpSession::MongoPart final : public MongoFilterUser {
   void consumed(MongoSide way, size_t bytes) override {
     if (Transport* transport = from(way).transport(); transport != nullptr && !session_.closing_) transport->grant(bytes);
   }
+  bool draining() const override { return session_.listener_.draining(); }
+  void close_after_flush() override { session_.down_.transport()->finish_and_close(); }
   void close_for(MongoSide culprit, Error why) override {
     if (why.code == ErrorCode::bad_message) {
       session_.flags_.set(culprit == MongoSide::requests ? ResponseFlag::downstream_protocol_error

@@ -81,6 +81,10 @@ void MongoFilter::run(MongoSide way, Slice slice) {
   }
   settle(way, slice, from, size);
   lane.passed_bytes += size;
+  if (std::exchange(drains_, false) && !stopped_) {
+    observer_.count_drain();
+    user_.close_after_flush();
+  }
 }
 
 // False: the connection is over.
@@ -219,6 +223,7 @@ void MongoFilter::end_message(MongoSide way) {
   } else {
     if (lane.fate == Fate::gather) pass_gathered(way);
     observer_.end_reply(lane.reader, seen);
+    drains_ = observer_.pending() == 0 && !requests_.in_message && !has_waiting() && user_.draining();
   }
   if (!chain_.holds()) return;
   lane.fate = Fate::hold;

@@ -25,6 +25,10 @@ class MongoFilterUser {
   virtual void end(MongoSide way) = 0;
   // So many bytes that came this way are gone from memory without having been passed.
   virtual void consumed(MongoSide way, size_t bytes) = 0;
+  // The listener drains: connections are to end where that costs nothing.
+  virtual bool draining() const = 0;
+  // When what was passed to the client has gone.
+  virtual void close_after_flush() = 0;
   // Both sides.
   virtual void close_for(MongoSide culprit, Error why) = 0;
 
@@ -120,6 +124,7 @@ class MongoFilter {
   MongoAction action_ = MongoAction::forward;
   bool judged_ = false;
   bool rewrites_request_ = false;
+  bool drains_ = false;  // the reply under way was the last one that was due
   bool stopped_ = false;
   Instant arrived_{};  // the slice under way
   std::string answer_;   // to the request that is denied

@@ -95,7 +95,8 @@ void MongoObserver::count_query(const MongoRequest& request, MongoPending& entry
   const bool queries = is_find(request) || (request.opcode == MongoOpcode::query && !request.is_command);
   if (!queries || request.collection.empty()) return;
   if (!request.has_max_time) stats_.inc(MongoStat::op_query_no_max_time);
-  entry.query_stats = &counters.query(request.collection);
+  if (last_query_ == nullptr) last_query_ = &counters.query(request.collection);  // find_stats() has made it that of this collection
+  entry.query_stats = last_query_;
   if (!request.call_site.empty()) entry.site_stats = &counters.call_site(request.collection, request.call_site);
   const bool scatter = request.id_query == MongoIdQuery::scatter_get, multi = request.id_query == MongoIdQuery::multi_get;
   if (scatter) stats_.inc(MongoStat::op_query_scatter_get);
@@ -117,6 +118,7 @@ void MongoObserver::find_stats(const MongoRequest& request, MongoPending& entry)
   const bool same = last_collection_ != nullptr && last_collection_name_ == request.collection && last_database_name_ == request.database;
   if (!same) {
     last_collection_ = &counters.collection(request.database, request.collection);
+    last_query_ = nullptr;
     last_database_name_ = request.database;
     last_collection_name_ = request.collection;
   }
@@ -259,6 +261,8 @@ void MongoObserver::count_malformed(MongoFailure failure) {
 }
 
 void MongoObserver::count_delay() { stats_.inc(MongoStat::delays_injected); }
+
+void MongoObserver::count_drain() { stats_.inc(MongoStat::cx_drain_close); }
 
 // --- replies -----------------------------------------------------------------------------------------------------------
 

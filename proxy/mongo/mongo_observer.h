@@ -38,6 +38,7 @@ class MongoObserver {
   void count_undecodable(MongoFailure failure);
   void count_malformed(MongoFailure failure);
   void count_delay();
+  void count_drain();
   enum class EndedBy : uint8_t { client, other };
   void end(EndedBy by);
 
@@ -81,6 +82,7 @@ class MongoObserver {
   std::string mechanism_;  // of the authentication under way
   // The collection counted last, since the next request is mostly for the same.
   StatBlock<MongoCollectionStat>* last_collection_ = nullptr;
+  StatBlock<MongoQueryStat>* last_query_ = nullptr;  // of the same collection, once there was one
   std::string last_database_name_, last_collection_name_;
 };
 

@@ -318,6 +318,51 @@ std::string node_id(std::string_view written) {
   return load("node: { id: " + std::string(written) + " }").specs.node.id;
 }
 
+TEST(Bootstrap, reads_a_mongo_filter) {
+  const LoadOutcome outcome = load(R"(
+static_resources:
+  clusters: [{ name: web }]
+  listeners:
+    - address: { socket_address: { address: 127.0.0.1, port_value: 27018 } }
+      filter_chains:
+        - filters:
+            - name: mongo
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy
+                stat_prefix: m
+                access_log: /dev/stdout
+                commands: [find, ping]
+                delay: { fixed_delay: 0.25s, percentage: { numerator: 7, denominator: MILLION } }
+            - name: tcp
+              typed_config: &tcp
+                "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+                stat_prefix: t
+                cluster: web
+    - address: { socket_address: { address: 127.0.0.1, port_value: 27019 } }
+      filter_chains:
+        - filters:
+            - name: mongo
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy
+                stat_prefix: n
+            - { name: tcp, typed_config: *tcp }
+)");
+  ASSERT_EQ(outcome.specs.listeners.size(), 2u);
+  const auto mongo = outcome.specs.listeners[0].chains[0].tcp->mongo;
+  ASSERT_NE(mongo, nullptr);
+  EXPECT_EQ(mongo->stat_prefix, "m");
+  EXPECT_EQ(mongo->access_log, "/dev/stdout");
+  EXPECT_EQ(mongo->commands, (std::vector<std::string>{"find", "ping"}));
+  EXPECT_EQ(mongo->delay, milliseconds(250));
+  EXPECT_EQ(mongo->delay_part.numerator, 7u);
+  EXPECT_EQ(mongo->delay_part.denominator, 1'000'000u);
+  const auto plain = outcome.specs.listeners[1].chains[0].tcp->mongo;
+  ASSERT_NE(plain, nullptr);
+  EXPECT_EQ(plain->commands, (std::vector<std::string>{"delete", "insert", "update"}));
+  EXPECT_EQ(plain->delay, Duration::zero());
+  EXPECT_EQ(plain->rules, nullptr);
+}
+
 TEST(Bootstrap, TextStaysAsWritten) {
   for (const std::string_view text :
        {"n", "no", "true", "1.0", "0x10", "1e3", "2001-01-01", "12:30:00", "010", "nullable", "5"}) {

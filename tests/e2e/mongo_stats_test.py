@@ -108,6 +108,7 @@ class Setting:
 
     def talk(self, *exchanges, port=None):
         """[(request, its answer or None)]; each waits for the answer before it."""
+        self.script.answers.clear()
         with connect(port or self.port) as client:
             for request, answer in exchanges:
                 if answer:
@@ -174,11 +175,20 @@ def moved(subject, act):
     return {name: value - before.get(name, 0) for name, value in seen().items() if value != before.get(name, 0)}
 
 
+@contextlib.contextmanager
+def envoy_beside(ours, folder):
+    """(Envoy with the same filter in front of the same server, its port)"""
+    listener = mongo_listener(commands=COMMANDS)
+    envoy = peers.Envoy(folder, [listener], ours.clusters)
+    try:
+        yield envoy, listener["address"]["socket_address"]["port_value"]
+    finally:
+        envoy.stop()
+
+
 def test_counted_as_envoy_counts(setting, tmp_path):
     ours = setting(commands=COMMANDS)
-    listener = mongo_listener(commands=COMMANDS)
-    port = listener["address"]["socket_address"]["port_value"]
-    with contextlib.closing(peers.Envoy(tmp_path, [listener], ours.clusters)) as envoy:
+    with envoy_beside(ours, tmp_path) as (envoy, port):
         ours.talk(*CONVERSATIONS["query"], port=port)  # Envoy's statistics are made with the first connection
         known = {line.partition(": ")[0] for line in envoy.admin("/stats?filter=^mongo\\.")[1].splitlines()}
         unlike = {}
@@ -199,9 +209,7 @@ def test_counted_as_envoy_counts(setting, tmp_path):
 def test_prometheus_names_as_envoy(setting, tmp_path):
     """Those of Envoy, with its labels; a dotted collection does not become the name of a metric."""
     ours = setting(commands=COMMANDS)
-    listener = mongo_listener(commands=COMMANDS)
-    port = listener["address"]["socket_address"]["port_value"]
-    with contextlib.closing(peers.Envoy(tmp_path, [listener], ours.clusters)) as envoy:
+    with envoy_beside(ours, tmp_path) as (envoy, port):
         for each in (port, ours.port):
             ours.talk(*CONVERSATIONS["call site"], *CONVERSATIONS["listed command"], port=each)
 

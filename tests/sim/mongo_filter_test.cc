@@ -57,6 +57,8 @@ struct Connection final : MongoFilterUser {
   }
   void end(MongoSide way) override { (way == MongoSide::requests ? requests_ended : replies_ended) = true; }
   void consumed(MongoSide way, size_t bytes) override { earned(way) += bytes; }
+  bool draining() const override { return drains; }
+  void close_after_flush() override { flushed = replies.size(); }
   void close_for(MongoSide, Error) override {
     closed = true;
     filter->stop(MongoFilter::EndedBy::other);
@@ -67,7 +69,8 @@ struct Connection final : MongoFilterUser {
   MongoFilter* filter = nullptr;
   std::string requests, replies;
   size_t requests_earned = 0, replies_earned = 0;
-  bool requests_ended = false, replies_ended = false, closed = false;
+  bool requests_ended = false, replies_ended = false, closed = false, drains = false;
+  size_t flushed = 0;
 };
 
 class MongoFilterTest : public testing::Test {
@@ -313,6 +316,17 @@ TEST_F(MongoFilterTest, skips_what_it_cannot_decode) {
     EXPECT_EQ(wire_.requests, good) << "the judge refuses it";
     EXPECT_EQ(judge_->unread, 1u);
   });
+}
+
+TEST_F(MongoFilterTest, drains_with_the_last_reply) {
+  open(Rules::none);
+  wire_.drains = true;
+  ask(op_msg(1, 0, command_of("find", "fish")) + op_msg(2, 0, command_of("find", "fish")));
+  reply(op_msg(9, 1, ok_reply()));
+  EXPECT_EQ(wire_.flushed, 0u);
+  reply(op_msg(10, 2, ok_reply()));
+  EXPECT_EQ(wire_.flushed, wire_.replies.size()) << "the reply went first";
+  EXPECT_EQ(stat("cx_drain_close"), 1);
 }
 
 TEST_F(MongoFilterTest, a_request_without_verdict_goes_nowhere) {
