@@ -9,6 +9,7 @@
 #include "accesslog.pb.h"
 #include "control/translate_context.h"
 #include "core.pb.h"
+#include "matcher_string.pb.h"
 #include "proxy/specs.h"
 
 namespace ringside {
@@ -28,6 +29,8 @@ void check_directory(TranslateContext& context, const envoy::config::core::v3::W
 // IP addresses; what is none is reported.
 std::vector<CidrSpec> translate_ranges(TranslateContext& context,
                                        const google::protobuf::RepeatedPtrField<envoy::config::core::v3::CidrRange>& ranges);
+// A regular expression that is none is reported.
+TextMatchSpec translate_string_matcher(TranslateContext& context, const envoy::type::matcher::v3::StringMatcher& matcher);
 NodeSpec translate_node(TranslateContext& context, const envoy::config::core::v3::Node& node);
 std::vector<AccessLogSpec> translate_access_logs(
     TranslateContext& context, const google::protobuf::RepeatedPtrField<envoy::config::accesslog::v3::AccessLog>& logs);

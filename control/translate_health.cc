@@ -1,7 +1,6 @@
 #include "control/translate_health.h"
 
 #include <fmt/format.h>
-#include <re2/re2.h>
 
 #include <cmath>
 #include <string>
@@ -78,27 +77,6 @@ std::vector<StatusRange> translate_statuses(TranslateContext& context, const Htt
   return all;
 }
 
-TextMatchSpec translate_matcher(TranslateContext& context, const envoy::type::matcher::v3::StringMatcher& matcher) {
-  using Matcher = envoy::type::matcher::v3::StringMatcher;
-  TextMatchSpec spec{.ignore_case = matcher.ignore_case()};
-  switch (matcher.match_pattern_case()) {
-    case Matcher::kExact: spec.text = matcher.exact(); break;
-    case Matcher::kPrefix: spec.how = TextMatchHow::prefix, spec.text = matcher.prefix(); break;
-    case Matcher::kSuffix: spec.how = TextMatchHow::suffix, spec.text = matcher.suffix(); break;
-    case Matcher::kContains: spec.how = TextMatchHow::contains, spec.text = matcher.contains(); break;
-    case Matcher::kSafeRegex:
-      spec.how = TextMatchHow::regex, spec.text = matcher.safe_regex().regex();
-      if (const re2::RE2 regex(spec.text, re2::RE2::Quiet); !regex.ok()) {
-        context.fail(matcher, Matcher::kSafeRegexFieldNumber, fmt::format("is no regular expression: {}", regex.error()));
-      }
-      break;
-    case Matcher::MATCH_PATTERN_NOT_SET:
-      context.missing(matcher, 0, "needs exact, prefix, suffix, contains or safe_regex");
-      break;
-  }
-  return spec;
-}
-
 void translate_method(TranslateContext& context, const Http& http, HealthCheckSpec& spec) {
   if (http.method() == api::CONNECT) {
     context.unsupported(http, Http::kMethodFieldNumber, "CONNECT", "use another method; GET is the default");
@@ -149,7 +127,7 @@ void translate_http(TranslateContext& context, const Http& http, HealthCheckSpec
   spec.expected = translate_statuses(context, http, Http::kExpectedStatusesFieldNumber, http.expected_statuses());
   spec.retriable = translate_statuses(context, http, Http::kRetriableStatusesFieldNumber, http.retriable_statuses());
   if (spec.expected.empty()) spec.expected.push_back({.start = 200, .end = 201});
-  if (http.has_service_name_matcher()) spec.service_name_match = translate_matcher(context, http.service_name_matcher());
+  if (http.has_service_name_matcher()) spec.service_name_match = translate_string_matcher(context, http.service_name_matcher());
 }
 
 void translate_grpc(TranslateContext& context, const HealthCheck::GrpcHealthCheck& grpc, HealthCheckSpec& spec) {
