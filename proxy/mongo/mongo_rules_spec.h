@@ -22,31 +22,31 @@ enum class MongoClass : uint8_t {
 
 // What a request must be for a rule or a fault; an empty list takes any. Commands and classes are one list.
 struct MongoMatchSpec {
-  std::vector<TextMatchSpec> databases;
-  std::vector<TextMatchSpec> collections;
-  std::vector<TextMatchSpec> applications;
-  std::vector<std::string> commands;
-  std::vector<MongoClass> classes;
+  std::vector<TextMatchSpec> databases = {};
+  std::vector<TextMatchSpec> collections = {};
+  std::vector<TextMatchSpec> applications = {};
+  std::vector<std::string> commands = {};
+  std::vector<MongoClass> classes = {};
 };
 
 enum class MongoRuleAction : uint8_t { allow, deny };
 
 struct MongoRuleSpec {
-  std::string name;
+  std::string name = {};
   MongoRuleAction action = MongoRuleAction::allow;
-  MongoMatchSpec match;
+  MongoMatchSpec match = {};
 };
 
 struct MongoFaultSpec {
   enum class Abort : uint8_t { none, error, close };
-  std::string name;
-  MongoMatchSpec match;
-  FractionSpec part;
+  std::string name = {};
+  MongoMatchSpec match = {};
+  FractionSpec part = {};
   Duration delay{0};
   Abort abort = Abort::none;
   int32_t code = 0;
-  std::string code_name;
-  std::string message;
+  std::string code_name = {};
+  std::string message = {};
 };
 
 struct MongoHelloRewriteSpec {

@@ -108,8 +108,12 @@ TEST(MongoPolicy, EveryCommandHasAClass) {
     const MongoCommandInfo& info = info_of(static_cast<MongoCommand>(i));
     const bool allowed = allows(reads, command_on(info.name, "c"));
     const bool changes = info.kind == MongoCommandKind::write || info.kind == MongoCommandKind::change;
-    if (changes) EXPECT_FALSE(allowed) << info.name;
-    if (info.kind == MongoCommandKind::read) EXPECT_TRUE(allowed) << info.name;
+    if (changes) {
+      EXPECT_FALSE(allowed) << info.name;
+    }
+    if (info.kind == MongoCommandKind::read) {
+      EXPECT_TRUE(allowed) << info.name;
+    }
   }
   EXPECT_TRUE(allows(reads, command_on("listCollections")));
   EXPECT_TRUE(allows(reads, command_on("hello")));
@@ -249,8 +253,8 @@ TEST(MongoPolicy, JavaScript) {
 
 TEST(MongoPolicy, FaultsByCommand) {
   MongoRulesSpec spec;
-  spec.faults.push_back({.name = "finds", .match = {.collections = {exactly("c")}, .commands = {"find"}}, .code_name = {}, .message = {}});
-  spec.faults.push_back({.name = "all", .match = {}, .code_name = {}, .message = {}});
+  spec.faults.push_back({.name = "finds", .match = {.collections = {exactly("c")}, .commands = {"find"}}});
+  spec.faults.push_back({.name = "all", .match = {}});
   const MongoPolicy policy(spec);
   const auto fault = [&](const char* name, const char* collection) {
     return policy.find_fault(mongo_subject_of(command_on(name, collection)), "", 0);
