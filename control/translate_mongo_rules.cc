@@ -139,11 +139,11 @@ void translate_hello(TranslateContext& context, const MongoRules::HelloRewrite& 
   spec.hello_rewrite.emplace();
   spec.hello_rewrite->address = rewrite.address();
   if (!rewrite.address().empty()) check_host(context, rewrite, Rewrite::kAddressFieldNumber, rewrite.address());
-  for (const auto& [from, to] : rewrite.hosts()) {
-    check_host(context, rewrite, Rewrite::kHostsFieldNumber, to);
-    spec.hello_rewrite->hosts.emplace_back(from, to);
+  for (const Rewrite::Host& host : rewrite.hosts()) {
+    check_host(context, host, Rewrite::Host::kMemberFieldNumber, host.member());
+    check_host(context, host, Rewrite::Host::kAddressFieldNumber, host.address());
+    spec.hello_rewrite->hosts.emplace_back(host.member(), host.address());
   }
-  std::sort(spec.hello_rewrite->hosts.begin(), spec.hello_rewrite->hosts.end());
 }
 
 void translate_slow(TranslateContext& context, const MongoRules::SlowQuery& slow, MongoRulesSpec& spec) {

@@ -166,6 +166,10 @@ def test_hello_keeps_drivers_behind_the_proxy(link, database):
     assert client.shop.orders.count_documents({}) == 300
     assert client.nodes == {("127.0.0.1", proxied.port)}, "and not the server's own address"
     hello = client.admin.command("hello")
+    named = link(hello_rewrite={"address": "far.example:1", "hosts": [{"member": f"127.0.0.1:{database}", "address": "near.example:2"},
+                                                                      {"member": f"localhost:{database}", "address": "near.example:2"}]})
+    assert named.open().admin.command("hello")["hosts"] == ["near.example:2"]
+    assert link(hello_rewrite={"address": "far.example:1"}).open().admin.command("hello")["me"] == "far.example:1"
     assert hello["setName"] == "secantus" and hello["hosts"] == [hello["me"]] == [f"127.0.0.1:{proxied.port}"]
 
 
