@@ -140,6 +140,17 @@ def test_java_script(link):
     assert proxied.stat("rules.javascript.denied") == 6
 
 
+def test_what_cannot_be_judged_is_refused(link):
+    proxied = link(deny_javascript=True, judge_bytes_max=8192)
+    orders = proxied.open(maxPoolSize=1).shop.orders
+    refused(lambda: orders.update_one({"_id": 1}, {"$set": {"x": "x" * 100_000}}), "judge_bytes_max")
+    assert orders.update_one({"_id": 1}, {"$set": {"y": 1}}).matched_count == 1
+    orders.insert_many([{"_id": f"long{n}", "x": "x" * 50_000} for n in range(3)])
+    orders.delete_many({"_id": {"$regex": "^long"}})
+    refused(lambda: orders.database.command("noSuchThing"), "noSuchThing")
+    assert proxied.stat("rules.too_long.denied") == proxied.stat("rules.unknown_command.denied") == 1
+
+
 def test_faults(link):
     match = {"commands": ["count", "aggregate"]}
     proxied = link(faults=[
