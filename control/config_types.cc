@@ -16,6 +16,7 @@
 #include "previous_hosts.pb.h"
 #include "raw_buffer.pb.h"
 #include "ringside_mongo.pb.h"
+#include "ringside_websocket.pb.h"
 #include "route.pb.h"
 #include "router.pb.h"
 #include "stream_access_log.pb.h"
@@ -29,6 +30,7 @@ namespace ringside {
 const std::vector<ConfigTypeGroup>& type_groups() {
   namespace ext = envoy::extensions;
   const auto* const filter_switch = &envoy::config::route::v3::FilterConfig::default_instance();
+  const auto* const websocket = &websocket::v1::WebSocketInspection::default_instance();
   static const std::vector<ConfigTypeGroup> groups = {
       {"envoy.config.listener.v3.Filter.typed_config",
        "a network filter",
@@ -47,10 +49,10 @@ const std::vector<ConfigTypeGroup>& type_groups() {
        {&ext::filters::http::router::v3::Router::default_instance(),
         &ext::filters::http::grpc_stats::v3::FilterConfig::default_instance(),
         &ext::filters::http::grpc_web::v3::GrpcWeb::default_instance(),
-        &ext::filters::http::grpc_http1_bridge::v3::Config::default_instance()}},
-      {"envoy.config.route.v3.RouteConfiguration.typed_per_filter_config", "what a route says of an HTTP filter", {filter_switch}},
-      {"envoy.config.route.v3.VirtualHost.typed_per_filter_config", "what a route says of an HTTP filter", {filter_switch}},
-      {"envoy.config.route.v3.Route.typed_per_filter_config", "what a route says of an HTTP filter", {filter_switch}},
+        &ext::filters::http::grpc_http1_bridge::v3::Config::default_instance(), websocket}},
+      {"envoy.config.route.v3.RouteConfiguration.typed_per_filter_config", "what a route says of an HTTP filter", {filter_switch, websocket}},
+      {"envoy.config.route.v3.VirtualHost.typed_per_filter_config", "what a route says of an HTTP filter", {filter_switch, websocket}},
+      {"envoy.config.route.v3.Route.typed_per_filter_config", "what a route says of an HTTP filter", {filter_switch, websocket}},
       {"envoy.config.accesslog.v3.AccessLog.typed_config",
        "an access log",
        {&ext::access_loggers::file::v3::FileAccessLog::default_instance(),

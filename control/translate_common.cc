@@ -138,6 +138,27 @@ std::vector<CidrSpec> translate_ranges(TranslateContext& context,
   return specs;
 }
 
+TextMatchSpec translate_matcher(TranslateContext& context, const envoy::type::matcher::v3::StringMatcher& matcher) {
+  using Matcher = envoy::type::matcher::v3::StringMatcher;
+  TextMatchSpec spec{.ignore_case = matcher.ignore_case()};
+  switch (matcher.match_pattern_case()) {
+    case Matcher::kExact: spec.text = matcher.exact(); break;
+    case Matcher::kPrefix: spec.how = TextMatchHow::prefix, spec.text = matcher.prefix(); break;
+    case Matcher::kSuffix: spec.how = TextMatchHow::suffix, spec.text = matcher.suffix(); break;
+    case Matcher::kContains: spec.how = TextMatchHow::contains, spec.text = matcher.contains(); break;
+    case Matcher::kSafeRegex:
+      spec.how = TextMatchHow::regex, spec.text = matcher.safe_regex().regex();
+      if (const re2::RE2 regex(spec.text, re2::RE2::Quiet); !regex.ok()) {
+        context.fail(matcher, Matcher::kSafeRegexFieldNumber, fmt::format("is no regular expression: {}", regex.error()));
+      }
+      break;
+    case Matcher::MATCH_PATTERN_NOT_SET:
+      context.missing(matcher, 0, "needs exact, prefix, suffix, contains or safe_regex");
+      break;
+  }
+  return spec;
+}
+
 NodeSpec translate_node(TranslateContext& context, const core_api::Node& node) {
   const LoadOptions& options = context.options();
   const auto or_option = [](const std::string& written, const std::string& option) {
@@ -310,27 +331,6 @@ void translate_http2(TranslateContext& context, const core_api::Http2ProtocolOpt
   if (options.has_connection_keepalive())
     translate_keepalive(context, options.connection_keepalive(), into.keepalive.emplace());
   translate_settings(context, options, into);
-}
-
-TextMatchSpec translate_string_matcher(TranslateContext& context, const envoy::type::matcher::v3::StringMatcher& matcher) {
-  using Matcher = envoy::type::matcher::v3::StringMatcher;
-  TextMatchSpec spec{.ignore_case = matcher.ignore_case()};
-  switch (matcher.match_pattern_case()) {
-    case Matcher::kExact: spec.text = matcher.exact(); break;
-    case Matcher::kPrefix: spec.how = TextMatchHow::prefix, spec.text = matcher.prefix(); break;
-    case Matcher::kSuffix: spec.how = TextMatchHow::suffix, spec.text = matcher.suffix(); break;
-    case Matcher::kContains: spec.how = TextMatchHow::contains, spec.text = matcher.contains(); break;
-    case Matcher::kSafeRegex:
-      spec.how = TextMatchHow::regex, spec.text = matcher.safe_regex().regex();
-      if (const re2::RE2 regex(spec.text, re2::RE2::Quiet); !regex.ok()) {
-        context.fail(matcher, Matcher::kSafeRegexFieldNumber, fmt::format("is no regular expression: {}", regex.error()));
-      }
-      break;
-    case Matcher::MATCH_PATTERN_NOT_SET:
-      context.missing(matcher, 0, "needs exact, prefix, suffix, contains or safe_regex");
-      break;
-  }
-  return spec;
 }
 
 }  // namespace ringside

@@ -30,7 +30,7 @@ void check_directory(TranslateContext& context, const envoy::config::core::v3::W
 std::vector<CidrSpec> translate_ranges(TranslateContext& context,
                                        const google::protobuf::RepeatedPtrField<envoy::config::core::v3::CidrRange>& ranges);
 // A regular expression that is none is reported.
-TextMatchSpec translate_string_matcher(TranslateContext& context, const envoy::type::matcher::v3::StringMatcher& matcher);
+TextMatchSpec translate_matcher(TranslateContext& context, const envoy::type::matcher::v3::StringMatcher& matcher);
 NodeSpec translate_node(TranslateContext& context, const envoy::config::core::v3::Node& node);
 std::vector<AccessLogSpec> translate_access_logs(
     TranslateContext& context, const google::protobuf::RepeatedPtrField<envoy::config::accesslog::v3::AccessLog>& logs);

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "control/translate_websocket.h"
 #include "grpc_http1_bridge.pb.h"
 #include "grpc_stats.pb.h"
 #include "grpc_web.pb.h"
@@ -23,6 +24,7 @@ using BridgeConfig = filters::grpc_http1_bridge::v3::Config;
 using FilterSwitch = envoy::config::route::v3::FilterConfig;
 using Manager = api::HttpConnectionManager;
 using StatsConfig = filters::grpc_stats::v3::FilterConfig;
+using WebSocketConfig = websocket::v1::WebSocketInspection;
 using WebConfig = filters::grpc_web::v3::GrpcWeb;
 
 GrpcStatsSpec translate_grpc_stats(TranslateContext& context, const StatsConfig& config) {
@@ -43,6 +45,7 @@ GrpcStatsSpec translate_grpc_stats(TranslateContext& context, const StatsConfig&
 std::optional<decltype(HttpFilterSpec::config)> translate_filter(TranslateContext& context, const ApiFilter& filter) {
   const google::protobuf::Any& any = filter.typed_config();
   if (const auto* stats = context.typed<StatsConfig>(any)) return translate_grpc_stats(context, *stats);
+  if (const auto* websocket = context.typed<WebSocketConfig>(any)) return translate_websocket(context, *websocket);
   if (context.typed<WebConfig>(any) != nullptr) return GrpcWebSpec{};
   if (const auto* bridge = context.typed<BridgeConfig>(any))
     return GrpcHttp1BridgeSpec{.upgrade_protobuf = bridge->upgrade_protobuf_to_grpc(),
@@ -71,7 +74,7 @@ void translate_filters(TranslateContext& context, const Manager& manager, HttpMa
       if (filter.disabled()) context.fail(filter, ApiFilter::kDisabledFieldNumber, "the router cannot be disabled");
       router = here;
     } else if (auto config = translate_filter(context, filter)) {
-      if (!filter.disabled()) spec.filters.push_back({.name = filter.name(), .config = *std::move(config)});
+      spec.filters.push_back({.name = filter.name(), .config = *std::move(config), .off = filter.disabled()});
     } else {
       if (!filter.has_typed_config()) context.missing(filter, ApiFilter::kTypedConfigFieldNumber);
       read_all = false;  // what could not be read was reported, or may be left out
@@ -86,20 +89,24 @@ void translate_filters(TranslateContext& context, const Manager& manager, HttpMa
     context.missing(manager, number, "the router is missing", "add envoy.filters.http.router with its typed_config");
 }
 
-std::vector<std::string> translate_filter_switches(TranslateContext& context, const google::protobuf::Message& holder, int number,
-                                                   const std::vector<std::string>& keys) {
-  std::vector<std::string> off;
+FilterChangesSpec translate_filter_changes(TranslateContext& context, const google::protobuf::Message& holder, int number,
+                                           const std::vector<std::string>& keys) {
+  FilterChangesSpec changes;
   for (const std::string& name : keys) {
+    if (const auto* settings = context.typed_in_map<WebSocketConfig>(holder, name)) {
+      changes.settings.push_back({.name = name, .config = translate_websocket(context, *settings)});
+      continue;
+    }
     const auto* config = context.typed_in_map<FilterSwitch>(holder, name);
     if (config == nullptr) continue;  // reported
     if (config->disabled()) {
-      off.push_back(name);
+      changes.off.push_back(name);
     } else {
       context.fail(holder, number, fmt::format("\"{}\": only disabled: true is supported by this version of ringside", name),
-                   "what is disabled in http_filters stays so on every route");
+                   "leave it out: without it, the filter is as http_filters has it");
     }
   }
-  return off;
+  return changes;
 }
 
 }  // namespace ringside

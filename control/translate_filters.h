@@ -16,9 +16,9 @@ void translate_filters(
     const envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager& manager,
     HttpManagerSpec& spec);
 
-// typed_per_filter_config of a route, virtual host or table: the names of the filters that it switches off.
-std::vector<std::string> translate_filter_switches(TranslateContext& context, const google::protobuf::Message& holder, int number,
-                                                   const std::vector<std::string>& keys);
+// typed_per_filter_config of a route, virtual host or table.
+FilterChangesSpec translate_filter_changes(TranslateContext& context, const google::protobuf::Message& holder, int number,
+                                           const std::vector<std::string>& keys);
 
 // The keys of such a map, in a lasting order.
 template <class Map>

@@ -127,7 +127,7 @@ void translate_http(TranslateContext& context, const Http& http, HealthCheckSpec
   spec.expected = translate_statuses(context, http, Http::kExpectedStatusesFieldNumber, http.expected_statuses());
   spec.retriable = translate_statuses(context, http, Http::kRetriableStatusesFieldNumber, http.retriable_statuses());
   if (spec.expected.empty()) spec.expected.push_back({.start = 200, .end = 201});
-  if (http.has_service_name_matcher()) spec.service_name_match = translate_string_matcher(context, http.service_name_matcher());
+  if (http.has_service_name_matcher()) spec.service_name_match = translate_matcher(context, http.service_name_matcher());
 }
 
 void translate_grpc(TranslateContext& context, const HealthCheck::GrpcHealthCheck& grpc, HealthCheckSpec& spec) {

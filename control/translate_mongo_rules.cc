@@ -23,7 +23,7 @@ constexpr auto reserved_names =
 
 std::vector<TextMatchSpec> translate_texts(TranslateContext& context, const Texts& matchers) {
   std::vector<TextMatchSpec> specs;
-  for (const StringMatcher& matcher : matchers) specs.push_back(translate_string_matcher(context, matcher));
+  for (const StringMatcher& matcher : matchers) specs.push_back(translate_matcher(context, matcher));
   return specs;
 }
 

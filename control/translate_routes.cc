@@ -160,7 +160,7 @@ RouteSpec translate_route(TranslateContext& context, const RouteScope& scope, co
   if (spec.retry == nullptr) spec.retry = scope.retry;
   const std::optional<RequestBufferSpec> own_buffer = translate_request_buffer(context, route);
   if (own_buffer || scope.request_buffer) spec.request_buffer = own_buffer ? *own_buffer : *scope.request_buffer;
-  spec.filters_off = translate_filter_switches(context, route, api::Route::kTypedPerFilterConfigFieldNumber,
+  spec.filters = translate_filter_changes(context, route, api::Route::kTypedPerFilterConfigFieldNumber,
                                                keys_of(route.typed_per_filter_config()));
   return spec;
 }
@@ -215,7 +215,7 @@ VirtualHostSpec translate_virtual_host(TranslateContext& context, RouteScope sco
   spec.routes.reserve(static_cast<size_t>(host.routes_size()));
   for (const api::Route& route : host.routes()) spec.routes.push_back(translate_route(context, scope, route));
   spec.headers = translate_header_edits(context, host);
-  spec.filters_off = translate_filter_switches(context, host, api::VirtualHost::kTypedPerFilterConfigFieldNumber,
+  spec.filters = translate_filter_changes(context, host, api::VirtualHost::kTypedPerFilterConfigFieldNumber,
                                                keys_of(host.typed_per_filter_config()));
   return spec;
 }
@@ -247,7 +247,7 @@ RouteConfigSpec translate_route_config(TranslateContext& context, const api::Rou
     spec.virtual_hosts.push_back(translate_virtual_host(context, scope, host, owners));
   }
   spec.headers = translate_header_edits(context, config);
-  spec.filters_off = translate_filter_switches(context, config, Config::kTypedPerFilterConfigFieldNumber,
+  spec.filters = translate_filter_changes(context, config, Config::kTypedPerFilterConfigFieldNumber,
                                                keys_of(config.typed_per_filter_config()));
   return spec;
 }

@@ -73,7 +73,7 @@ void Exchange::route_request(Head& head) {
   route_ = match.route;
   if (route_ != nullptr) record_.route_name = route_->spec().name;
   if (const FilterChain* chain = manager_.filters(); chain != nullptr)
-    filters_ = FilterRun::start(*this, *chain, route_ != nullptr ? route_->filters_off() : 0, head);
+    filters_ = FilterRun::start(*this, *chain, head);
   if (filters_ != nullptr) return filters_->on_request_head(head, request_end_ ? End::yes : End::no);
   take_route();
 }

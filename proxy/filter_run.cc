@@ -19,7 +19,11 @@ FilterRun::FilterRun(Exchange& exchange, const Head& request)
       response_(response_hooks, response_end_),
       was_grpc_(is_grpc_request(request)) {}
 
-FilterRun* FilterRun::start(Exchange& exchange, const FilterChain& chain, FilterChain::Mask off, const Head& request) {
+FilterRun* FilterRun::start(Exchange& exchange, const FilterChain& chain, const Head& request) {
+  const Route* const route = exchange.route_;
+  const FilterChain::Mask off = route != nullptr ? route->filters_off() : chain.off();
+  if (off == chain.all()) return nullptr;
+  const FilterSettings* const settings = route != nullptr ? route->filter_settings() : nullptr;
   Arena& arena = exchange.arena_;
   const auto filters = chain.filters();
   auto* const parts = static_cast<FilterPart**>(arena.allocate(filters.size() * sizeof(FilterPart*), alignof(FilterPart*)));
@@ -27,7 +31,9 @@ FilterRun* FilterRun::start(Exchange& exchange, const FilterChain& chain, Filter
   size_t count = 0;
   for (size_t at = 0; at < filters.size(); ++at) {
     if ((off >> at & 1) != 0) continue;
-    if (FilterPart* part = filters[at]->start(*run, request); part != nullptr) parts[count++] = part;
+    const HttpFilter* filter = settings != nullptr ? settings->find(at) : nullptr;
+    if (filter == nullptr) filter = filters[at].get();
+    if (FilterPart* part = filter->start(*run, request); part != nullptr) parts[count++] = part;
   }
   if (count == 0) {
     run->~FilterRun();
@@ -141,6 +147,15 @@ Instant FilterRun::upstream_sent() const {
   return sent ? std::max(exchange_.upstream_started_, exchange_.request_ended_) : Instant{};
 }
 size_t FilterRun::kept_bytes_max() const { return exchange_.session_.listener().spec().connection_buffer_bytes_max; }
+FilterHost::Place FilterRun::place() const {
+  Place place{.stat_prefix = exchange_.manager_.spec().stat_prefix, .virtual_host = {}, .route = {}};
+  if (exchange_.route_ == nullptr) return place;
+  place.virtual_host = exchange_.route_->virtual_host().spec().name;
+  place.route = exchange_.route_->spec().name;
+  return place;
+}
+// Until upgrades are passed on, there is no tunnel to watch.
+void FilterRun::watch_tunnel(std::unique_ptr<TunnelWatch>) {}
 void FilterRun::answer(const Answer& answer) {
   exchange_.reply({.status = answer.status, .body = answer.body, .details = answer.details, .charge = Exchange::Charge::nobody});
 }

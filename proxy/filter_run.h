@@ -13,7 +13,7 @@ class Exchange;
 class FilterRun final : private FilterHost {
  public:
   // Null when no filter has a part in this request. Whoever gets one calls the destructor.
-  static FilterRun* start(Exchange& exchange, const FilterChain& chain, FilterChain::Mask off, const Head& request);
+  static FilterRun* start(Exchange& exchange, const FilterChain& chain, const Head& request);
   FilterRun(const FilterRun&) = delete;
   FilterRun& operator=(const FilterRun&) = delete;
   ~FilterRun();
@@ -70,6 +70,8 @@ class FilterRun final : private FilterHost {
   Cluster* cluster() override;
   Instant upstream_sent() const override;
   size_t kept_bytes_max() const override;
+  Place place() const override;
+  void watch_tunnel(std::unique_ptr<TunnelWatch> watch) override;
   void answer(const Answer& answer) override;
   void resume_request() override { request_.resume(); }
   void resume_response() override { response_.resume(); }

@@ -11,6 +11,7 @@
 #include "proxy/exchange.h"
 #include "proxy/listener/listener_gate.h"
 #include "proxy/observe/h2_stat_cells.h"
+#include "proxy/observe/websocket_cells.h"
 #include "proxy/session.h"
 #include "proxy/observe/log_file.h"
 #include "proxy/snapshot.h"
@@ -59,6 +60,10 @@ class Shard {
   H2ScratchPool& h2_pool() { return codec_pools_.h2; }
   // Of all connections from clients.
   H2Stats& h2_stats() { return h2_stats_.numbers(); }
+  // Of inspected WebSockets; `name` is that of a route, say.
+  StatBlock<WebSocketStat>& websocket_stats(std::string_view stat_prefix, std::string_view name) {
+    return websocket_stats_.find(registry_, worker_.index(), stat_prefix, name);
+  }
   // The listener of exactly this address, else of its port at any address; null: there is none.
   ListenerGate* gate_of(const Address& address);
   Cluster* cluster(uint32_t index) { return clusters_[index].get(); }
@@ -95,6 +100,7 @@ class Shard {
   std::map<TlsContextPtr, TlsContextPtr> tls_now_;
   CodecPools codec_pools_;
   H2StatCells h2_stats_;
+  WebSocketCells websocket_stats_;
   SecondCache second_cache_;
   Slab<Exchange> exchanges_;
   Slab<Session> sessions_;

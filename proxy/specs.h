@@ -145,6 +145,62 @@ struct GrpcTimeoutSpec {
   Duration offset{0};
 };
 
+// type.matcher.v3.StringMatcher
+enum class TextMatchHow : uint8_t { exact, prefix, suffix, contains, regex };
+struct TextMatchSpec {
+  TextMatchHow how = TextMatchHow::exact;
+  std::string text;  // for regex: RE2 syntax, must match all
+  bool ignore_case = false;
+};
+
+// --- HTTP filters
+
+constexpr size_t http_filters_max = 32;
+
+// envoy.filters.http.grpc_stats
+struct GrpcStatsSpec {
+  bool all_methods = false;
+  std::vector<std::pair<std::string, std::string>> methods;  // (service, method), counted by name
+  bool upstream_time = false;
+  bool replace_dots = false;  // in names of services
+};
+// envoy.filters.http.grpc_web
+struct GrpcWebSpec {};
+// envoy.filters.http.grpc_http1_bridge
+struct GrpcHttp1BridgeSpec {
+  bool upgrade_protobuf = false;
+  bool ignore_query = false;
+};
+// ringside.websocket.v1.WebSocketInspection
+struct WebSocketSpec {
+  enum class OnProtocolError : uint8_t { close, count };
+  std::string stat_name;  // empty: the route's, else the virtual host's
+  uint64_t message_bytes_max = UINT64_MAX;
+  uint64_t frame_bytes_max = UINT64_MAX;
+  uint32_t client_messages_per_second = 0;  // zero: no limit
+  uint32_t client_message_burst = 0;
+  Duration idle_timeout{0};
+  bool pings_keep_alive = false;
+  bool validate_utf8 = true;
+  std::vector<std::string> subprotocols;  // empty: any
+  bool subprotocol_may_be_missing = false;
+  std::vector<TextMatchSpec> origins;  // empty: any
+  bool origin_may_be_missing = true;
+  OnProtocolError on_protocol_error = OnProtocolError::close;
+};
+struct HttpFilterSpec {
+  std::string name;
+  std::variant<GrpcStatsSpec, GrpcWebSpec, GrpcHttp1BridgeSpec, WebSocketSpec> config;
+  bool off = false;  // where no place has settings of its own
+};
+// What a place says of the filters that its connection manager has, by their names.
+struct FilterChangesSpec {
+  std::vector<std::string> off;
+  std::vector<HttpFilterSpec> settings;  // in the place of those in http_filters
+};
+
+// --- Routes
+
 enum class PathMatchKind : uint8_t { exact, prefix, path_separated_prefix };
 struct DirectResponseSpec {
   uint16_t status = 0;
@@ -166,7 +222,7 @@ struct RouteSpec {
   std::string prefix_rewrite;                         // empty: none
   std::string host_rewrite_literal;                   // empty: none
   HeaderEditSpec headers;
-  std::vector<std::string> filters_off = {};               // names of HTTP filters
+  FilterChangesSpec filters = {};
   std::string where;                                  // file:line:column, for messages
 };
 struct VirtualHostSpec {
@@ -177,13 +233,13 @@ struct VirtualHostSpec {
   bool tells_attempts_upstream = false;      // x-envoy-attempt-count
   bool tells_attempts_downstream = false;
   bool tells_timeout_retry = false;          // x-envoy-is-timeout-retry
-  std::vector<std::string> filters_off = {};
+  FilterChangesSpec filters = {};
 };
 struct RouteConfigSpec {
   std::string name;
   std::vector<VirtualHostSpec> virtual_hosts;
   HeaderEditSpec headers;
-  std::vector<std::string> filters_off = {};
+  FilterChangesSpec filters = {};
   bool most_specific_header_mutations_wins = false;
   bool ignore_port_in_host_matching = false;
 };
@@ -250,29 +306,6 @@ struct ClientCertSpec {
 struct CidrSpec {
   Address base;
   uint32_t prefix_bits = 0;
-};
-
-// --- HTTP filters
-
-constexpr size_t http_filters_max = 32;
-
-// envoy.filters.http.grpc_stats
-struct GrpcStatsSpec {
-  bool all_methods = false;
-  std::vector<std::pair<std::string, std::string>> methods;  // (service, method), counted by name
-  bool upstream_time = false;
-  bool replace_dots = false;  // in names of services
-};
-// envoy.filters.http.grpc_web
-struct GrpcWebSpec {};
-// envoy.filters.http.grpc_http1_bridge
-struct GrpcHttp1BridgeSpec {
-  bool upgrade_protobuf = false;
-  bool ignore_query = false;
-};
-struct HttpFilterSpec {
-  std::string name;
-  std::variant<GrpcStatsSpec, GrpcWebSpec, GrpcHttp1BridgeSpec> config;
 };
 
 struct HttpManagerSpec {
@@ -401,14 +434,6 @@ struct ListenerSpec {
   std::vector<FilterChainSpec> chains;
   std::shared_ptr<const FilterChainSpec> default_chain;  // for what no other one takes; null: it is closed
   std::string where;
-};
-
-// type.matcher.v3.StringMatcher
-enum class TextMatchHow : uint8_t { exact, prefix, suffix, contains, regex };
-struct TextMatchSpec {
-  TextMatchHow how = TextMatchHow::exact;
-  std::string text;  // for regex: RE2 syntax, must match all
-  bool ignore_case = false;
 };
 
 // What an endpoint has of its own about its health.

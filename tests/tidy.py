@@ -32,6 +32,7 @@ ADAPTERS = {
     r"liburing(\.h|/.*)": r"(core/uring_ring|perf/ringside_limit)\.cc",
     r"llhttp\.h": r"codecs/http1/h1_parser\.(h|cc)",
     r"nghttp2/.*": r"codecs/http2/h2_hpack\.cc|tests/codecs/nghttp2_peer\.cc",
+    r"wslay/.*": r"tests/codecs/wslay_peer\.h",
     r"yaml\.h": r"control/yaml_reader\.cc",
     r"ares\.h": r"control/dns_resolver\.cc",
     r"google/protobuf/.*|.*\.pb\.h": r"control/[a-z_]+\.(h|cc)",
@@ -41,7 +42,7 @@ ADAPTERS = {
     r"zstd\.h": r"codecs/mongo/zstd_inflater\.cc|tests/codecs/mongo_peer\.cc",
     r"snappy(-c)?\.h": r"tests/codecs/mongo_peer\.cc",
     r"bson/.*": r"tests/codecs/mongo_peer\.cc",
-    r"openssl/.*": r"tls/.*|tests/tls/test_certificates\.cc",
+    r"openssl/.*": r"tls/.*|codecs/websocket/ws_handshake\.cc|tests/tls/test_certificates\.cc",
 }
 
 # Names that may occur more than once: the convention of a tool, or data.

@@ -5,12 +5,14 @@
 // the arena of the exchange; one that declines costs the rest of the exchange nothing.
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <string_view>
 #include <utility>
 
 #include "codecs/http.h"
 #include "core/worker.h"
+#include "proxy/tunnel_watch.h"
 
 namespace ringside {
 
@@ -34,6 +36,15 @@ class FilterHost {
   virtual Instant upstream_sent() const = 0;
   // How much of a body a part may keep: the buffer limit of the listener.
   virtual size_t kept_bytes_max() const = 0;
+  // Where the request is, for names of statistics; empty: it is not there.
+  struct Place {
+    std::string_view stat_prefix;  // of the connection manager
+    std::string_view virtual_host;
+    std::string_view route;
+  };
+  virtual Place place() const = 0;
+  // In on_response() of a 101: it sees the bytes of the connection from here on.
+  virtual void watch_tunnel(std::unique_ptr<TunnelWatch> watch) = 0;
   struct Answer {
     uint16_t status = 0;
     std::string_view body = {};

@@ -279,6 +279,10 @@ void AccessLogFormat::Writer::write(const Piece& piece) {
     case Op::text: return value(piece, record_.*piece.field.text);
     case Op::reason: return reason(piece, record_.*piece.field.text);
     case Op::number: return number(piece, record_.*piece.field.number);
+    case Op::websocket_number:
+      return record_.websocket != nullptr ? number(piece, record_.websocket->*piece.field.websocket_number) : missing(piece);
+    case Op::websocket_text:
+      return record_.websocket != nullptr ? value(piece, record_.websocket->*piece.field.websocket_text) : missing(piece);
     case Op::span: return span(piece, record_.*piece.field.span);
     case Op::address: return address(piece, find_address(piece), Part::all);
     case Op::address_ip: return address(piece, find_address(piece), Part::ip);

@@ -16,6 +16,16 @@
 
 namespace ringside {
 
+// What was seen in an inspected WebSocket.
+struct WebSocketRecord {
+  uint64_t messages_received = 0;  // from the client
+  uint64_t messages_sent = 0;
+  uint64_t bytes_received = 0;  // of their payloads
+  uint64_t bytes_sent = 0;
+  uint64_t close_code = 0;
+  std::string_view closed_by;  // "downstream", "upstream" or "proxy"
+};
+
 // One finished exchange or connection, in views and numbers. Empty views, null pointers and unset optionals are written as "-".
 // What is pointed at must live until the line is written.
 struct AccessLogRecord {
@@ -58,6 +68,7 @@ struct AccessLogRecord {
   const Head* request = nullptr;   // as it went to the upstream
   const Head* response = nullptr;  // as it went to the client
   const HeaderMap* response_trailers = nullptr;  // as the upstream sent them
+  const WebSocketRecord* websocket = nullptr;
 };
 
 struct FormatError {
@@ -101,6 +112,8 @@ class AccessLogFormat {
     text,
     reason,  // a text of ours with spaces, which become underscores
     number,
+    websocket_number,
+    websocket_text,
     span,
     address,
     address_ip,
@@ -116,10 +129,14 @@ class AccessLogFormat {
     constexpr Field() : text(nullptr) {}
     constexpr Field(std::string_view AccessLogRecord::*field) : text(field) {}
     constexpr Field(uint64_t AccessLogRecord::*field) : number(field) {}
+    constexpr Field(std::string_view WebSocketRecord::*field) : websocket_text(field) {}
+    constexpr Field(uint64_t WebSocketRecord::*field) : websocket_number(field) {}
     constexpr Field(std::optional<Duration> AccessLogRecord::*field) : span(field) {}
     constexpr Field(const Address* AccessLogRecord::*field) : address(field) {}
     std::string_view AccessLogRecord::*text;
     uint64_t AccessLogRecord::*number;
+    std::string_view WebSocketRecord::*websocket_text;
+    uint64_t WebSocketRecord::*websocket_number;
     std::optional<Duration> AccessLogRecord::*span;
     const Address* AccessLogRecord::*address;
   };

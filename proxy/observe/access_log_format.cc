@@ -216,6 +216,12 @@ const FormatParser::Named FormatParser::operators_[] = {
     {"DOWNSTREAM_PEER_URI_SAN", Op::text, &Record::tls_peer_uri_san},
     {"DOWNSTREAM_PEER_DNS_SAN", Op::text, &Record::tls_peer_dns_san},
     {"DOWNSTREAM_LOCAL_SUBJECT", Op::text, &Record::tls_local_subject},
+    {"WEBSOCKET_CLOSE_CODE", Op::websocket_number, &WebSocketRecord::close_code},
+    {"WEBSOCKET_CLOSED_BY", Op::websocket_text, &WebSocketRecord::closed_by},
+    {"WEBSOCKET_MESSAGES_RECEIVED", Op::websocket_number, &WebSocketRecord::messages_received},
+    {"WEBSOCKET_MESSAGES_SENT", Op::websocket_number, &WebSocketRecord::messages_sent},
+    {"WEBSOCKET_BYTES_RECEIVED", Op::websocket_number, &WebSocketRecord::bytes_received},
+    {"WEBSOCKET_BYTES_SENT", Op::websocket_number, &WebSocketRecord::bytes_sent},
     {"DOWNSTREAM_TRANSPORT_FAILURE_REASON", Op::reason, &Record::tls_failure},
 };
 

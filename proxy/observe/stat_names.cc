@@ -42,6 +42,13 @@ ListenerHttpStat listener_rq_class(uint32_t code) {
   return ListenerHttpStat::downstream_rq_5xx;
 }
 
+WebSocketStat websocket_close_stat(uint16_t code) {
+  if (code >= 4000) return WebSocketStat::close_4xxx;
+  if (code >= 3000) return WebSocketStat::close_3xxx;
+  RS_CHECK(code >= 1000 && code <= 1014);
+  return static_cast<WebSocketStat>(static_cast<size_t>(WebSocketStat::close_1000) + code - 1000u);
+}
+
 std::string stat_name_part(std::string_view name) {
   std::string part;
   part.reserve(name.size());
@@ -101,6 +108,15 @@ StatScope cluster_grpc_scope(std::string_view name, std::string_view protocol, s
 
 StatScope http_scope(std::string_view stat_prefix) {
   return labelled("http.", "envoy_http_conn_manager_prefix", stat_prefix);
+}
+
+StatScope websocket_scope(std::string_view stat_prefix, std::string_view name) {
+  StatScope scope = http_scope(stat_prefix);
+  std::string part = stat_name_part(name);
+  scope.prefix += "websocket." + part + ".";
+  scope.tagless_prefix += "websocket.";
+  scope.tags.insert(scope.tags.begin(), {"ringside_websocket", std::move(part)});
+  return scope;
 }
 
 StatScope tcp_scope(std::string_view stat_prefix) { return labelled("tcp.", "envoy_tcp_prefix", stat_prefix); }

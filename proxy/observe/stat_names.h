@@ -219,6 +219,25 @@ namespace ringside {
   RS_GRPC_COUNTER(N, response_message_count, "response_message_count")                                     \
   N(upstream_rq_time, histogram, when_used, "upstream_rq_time")
 
+// http.<stat_prefix>.websocket.<name>.: what is inspected, by the side that sent it.
+#define RS_WEBSOCKET_SIDE_STATS(C, H, side)                                                                \
+  C(side##_text_messages) C(side##_text_bytes) C(side##_binary_messages) C(side##_binary_bytes)            \
+  C(side##_continuation_frames) C(side##_pings) C(side##_ping_bytes) C(side##_pongs) C(side##_pong_bytes)  \
+  C(side##_closes) C(side##_close_bytes) C(side##_protocol_error) C(side##_invalid_utf8)                   \
+  H(side##_ping_rtt_us)
+#define RS_WEBSOCKET_CLOSE_STAT(N, code) N(close_##code, counter, when_used, "close_" #code)
+#define RS_WEBSOCKET_STATS(C, G, H, N)                                                                     \
+  RS_WEBSOCKET_SIDE_STATS(C, H, downstream) RS_WEBSOCKET_SIDE_STATS(C, H, upstream)                        \
+  C(cx_total) G(cx_active) C(closed_by_downstream) C(closed_by_upstream) C(closed_by_proxy)                \
+  C(limit_message_bytes) C(limit_frame_bytes) C(limit_message_rate) C(limit_idle)                          \
+  C(rejected_origin) C(rejected_subprotocol) C(rejected_handshake)                                         \
+  RS_WEBSOCKET_CLOSE_STAT(N, 1000) RS_WEBSOCKET_CLOSE_STAT(N, 1001) RS_WEBSOCKET_CLOSE_STAT(N, 1002)       \
+  RS_WEBSOCKET_CLOSE_STAT(N, 1003) RS_WEBSOCKET_CLOSE_STAT(N, 1004) RS_WEBSOCKET_CLOSE_STAT(N, 1005)       \
+  RS_WEBSOCKET_CLOSE_STAT(N, 1006) RS_WEBSOCKET_CLOSE_STAT(N, 1007) RS_WEBSOCKET_CLOSE_STAT(N, 1008)       \
+  RS_WEBSOCKET_CLOSE_STAT(N, 1009) RS_WEBSOCKET_CLOSE_STAT(N, 1010) RS_WEBSOCKET_CLOSE_STAT(N, 1011)       \
+  RS_WEBSOCKET_CLOSE_STAT(N, 1012) RS_WEBSOCKET_CLOSE_STAT(N, 1013) RS_WEBSOCKET_CLOSE_STAT(N, 1014)       \
+  RS_WEBSOCKET_CLOSE_STAT(N, 3xxx) RS_WEBSOCKET_CLOSE_STAT(N, 4xxx)
+
 // main_thread. and workers.
 #define RS_WATCHDOG_STATS(C, G, H, N) C(watchdog_mega_miss) C(watchdog_miss)
 
@@ -256,6 +275,7 @@ RS_STAT_GROUP(ProxyProtocolErrorStat, proxy_protocol_error_stat_defs, RS_PROXY_P
 RS_STAT_GROUP(Http1Stat, http1_stat_defs, RS_HTTP1_STATS)
 RS_STAT_GROUP(Http2Stat, http2_stat_defs, RS_HTTP2_STATS)
 RS_STAT_GROUP(GrpcStat, grpc_stat_defs, RS_GRPC_STATS)
+RS_STAT_GROUP(WebSocketStat, websocket_stat_defs, RS_WEBSOCKET_STATS)
 RS_STAT_GROUP(ListenerManagerStat, listener_manager_stat_defs, RS_LISTENER_MANAGER_STATS)
 RS_STAT_GROUP(ClusterManagerStat, cluster_manager_stat_defs, RS_CLUSTER_MANAGER_STATS)
 RS_STAT_GROUP(ServerStat, server_stat_defs, RS_SERVER_STATS)
@@ -267,6 +287,9 @@ RS_STAT_GROUP(RingsideStat, ringside_stat_defs, RS_RINGSIDE_STATS)
 // The counter of a final status; `code` is in 100 ... 599.
 HttpStat downstream_rq_class(uint32_t code);
 ListenerHttpStat listener_rq_class(uint32_t code);
+
+// The counter of the code that a WebSocket was closed with: 1000 ... 1014, or 3000 ... 4999.
+WebSocketStat websocket_close_stat(uint16_t code);
 
 // --- Scopes: where a group appears, with Prometheus labels as Envoy extracts them -----------------------------------------
 
@@ -284,6 +307,8 @@ StatScope cluster_health_scope(std::string_view name);
 // `protocol` is "grpc" or "grpc-web"; without a service, of all methods together.
 StatScope cluster_grpc_scope(std::string_view name, std::string_view protocol, std::string_view service, std::string_view method);
 StatScope http_scope(std::string_view stat_prefix);
+// `name` is that of a route, say.
+StatScope websocket_scope(std::string_view stat_prefix, std::string_view name);
 StatScope tcp_scope(std::string_view stat_prefix);
 // `address` is the listener's stat_prefix if set, else the address as text ("127.0.0.1:80"). The admin's is "admin".
 StatScope listener_scope(std::string_view address);

@@ -89,11 +89,16 @@ std::expected<void, RouteProblem> RouteTable::build_host(const VirtualHostSpec& 
   if (!edits) return std::unexpected(edits.error());
   host->edits_ = std::move(*edits);
   host->routes_.reserve(spec.routes.size());
-  const FilterChain::Mask off = filters_off(filters_off(0, filters, spec_->filters_off), filters, spec.filters_off);
+  auto table_changes = FilterChanges::none(filters).inside(filters, spec_->filters);
+  if (!table_changes) return std::unexpected(RouteProblem{"route configuration " + spec_->name, table_changes.error()});
+  auto host_changes = table_changes->inside(filters, spec.filters);
+  if (!host_changes) return std::unexpected(RouteProblem{"virtual host " + spec.name, host_changes.error()});
   for (const RouteSpec& route_spec : spec.routes) {
     auto route = build_route(route_spec, *host, clusters);
     if (!route) return std::unexpected(route.error());
-    route->filters_off_ = filters_off(off, filters, route_spec.filters_off);
+    auto changes = host_changes->inside(filters, route_spec.filters);
+    if (!changes) return std::unexpected(RouteProblem{route_spec.where, changes.error()});
+    route->filter_changes_ = *std::move(changes);
     host->routes_.push_back(std::move(*route));
   }
   host->index_ = PathIndex(spec.routes);

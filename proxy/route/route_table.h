@@ -28,8 +28,9 @@ struct Route {
   const VirtualHost& virtual_host() const { return *virtual_host_; }
   // RouteSpec::cluster; meaningless with a direct response.
   uint32_t cluster_index() const { return cluster_index_; }
-  // Filters of the connection manager that table, virtual host or route switch off.
-  FilterChain::Mask filters_off() const { return filters_off_; }
+  // What table, virtual host and route change of the connection manager's filters.
+  FilterChain::Mask filters_off() const { return filter_changes_.off; }
+  const FilterSettings* filter_settings() const { return filter_changes_.settings.get(); }
   // prefix_rewrite and host_rewrite_literal. What was there before goes to x-envoy-original-path and -host, unless it is suppressed.
   enum class OriginalPath : bool { suppress, keep };
   void rewrite_target(Head& head, OriginalPath original) const;
@@ -46,7 +47,7 @@ struct Route {
   const VirtualHost* virtual_host_ = nullptr;
   std::unique_ptr<const HeaderEdits> edits_;  // null: none
   uint32_t cluster_index_ = 0;
-  FilterChain::Mask filters_off_ = 0;
+  FilterChanges filter_changes_;
 };
 
 class VirtualHost {

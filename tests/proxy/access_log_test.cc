@@ -131,6 +131,17 @@ TEST(AccessLogTest, Durations) {
   EXPECT_EQ(line.write("%DURATION%"), "0");
 }
 
+TEST(AccessLogTest, WebSockets) {
+  constexpr std::string_view format =
+      "%WEBSOCKET_CLOSE_CODE% %WEBSOCKET_CLOSED_BY% %WEBSOCKET_MESSAGES_RECEIVED% %WEBSOCKET_MESSAGES_SENT% "
+      "%WEBSOCKET_BYTES_RECEIVED% %WEBSOCKET_BYTES_SENT% %WEBSOCKET_CLOSED_BY:2%";
+  Line line;
+  EXPECT_EQ(line.write(format), "- - - - - - -");
+  const WebSocketRecord seen{.messages_received = 1, .messages_sent = 2, .bytes_received = 3, .bytes_sent = 4, .close_code = 1009, .closed_by = "proxy"};
+  line.record.websocket = &seen;
+  EXPECT_EQ(line.write(format), "1009 proxy 1 2 3 4 pr");
+}
+
 TEST(AccessLogTest, Flags) {
   Line line;
   EXPECT_EQ(line.write("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%"), "- -");
