@@ -151,7 +151,9 @@ void ConfigReader::unknown_field(const ConfigItem& item, pb::Message& message) {
   if (upstream != UpstreamField::unknown && empty) return;
   if (upstream == UpstreamField::known_flag && value.is_scalar() && value.plain && value.text == "false") return;
 
-  const bool may_ignore = unknown_ == UnknownFields::warn && !weakens_security(name);
+  // The switch is for fields of a later upstream; in a message of our own such a field is a slip.
+  const bool ours = message.GetDescriptor()->file()->package().starts_with("ringside.");
+  const bool may_ignore = unknown_ == UnknownFields::warn && !ours && !weakens_security(name);
   const std::string_view ignored = may_ignore ? " and ignored" : "";
   ConfigProblem problem{.at = item.key, .path = places_.path(message), .what = {}, .help = {}};
   if (upstream != UpstreamField::unknown) {

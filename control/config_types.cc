@@ -15,6 +15,7 @@
 #include "proxy_protocol.pb.h"
 #include "previous_hosts.pb.h"
 #include "raw_buffer.pb.h"
+#include "ringside_mongo.pb.h"
 #include "ringside_websocket.pb.h"
 #include "route.pb.h"
 #include "router.pb.h"
@@ -35,7 +36,8 @@ const std::vector<ConfigTypeGroup>& type_groups() {
        "a network filter",
        {&ext::filters::network::http_connection_manager::v3::HttpConnectionManager::default_instance(),
         &ext::filters::network::tcp_proxy::v3::TcpProxy::default_instance(),
-        &ext::filters::network::mongo_proxy::v3::MongoProxy::default_instance()}},
+        &ext::filters::network::mongo_proxy::v3::MongoProxy::default_instance(),
+        &ringside::mongo::v1::MongoRules::default_instance()}},
       {"envoy.config.listener.v3.ListenerFilter.typed_config",
        "a listener filter",
        {&ext::filters::listener::tls_inspector::v3::TlsInspector::default_instance(),

@@ -12,6 +12,7 @@
 #include "control/translate_http.h"
 #include "control/translate_listener_filters.h"
 #include "control/translate_mongo.h"
+#include "control/translate_mongo_rules.h"
 #include "control/translate_tls.h"
 #include "mongo_proxy.pb.h"
 #include "tcp_proxy.pb.h"
@@ -46,8 +47,20 @@ struct ChainFilters {
   std::shared_ptr<TcpProxySpec> tcp;
   std::shared_ptr<MongoSpec> mongo;
   int mongo_index = 0;
+  bool mongo_rules = false;
   bool read_all = true;  // what could not be read was reported, or may be left out
 };
+
+void translate_rules_filter(TranslateContext& context, const FilterChain& chain, int index, const mongo::v1::MongoRules& rules,
+                            ChainFilters& into) {
+  constexpr int number = FilterChain::kFiltersFieldNumber;
+  if (std::exchange(into.mongo_rules, true)) context.fail(chain, number, "MongoRules is there twice", "put all rules into one", index);
+  if (into.mongo == nullptr)
+    context.fail(chain, number, "MongoRules must stand between MongoProxy and TcpProxy",
+                 "put MongoProxy, which reads the messages, right before it", index);
+  MongoSpec alone;  // so that what is wrong inside is reported, too
+  translate_mongo_rules(context, rules, into.mongo != nullptr ? *into.mongo : alone);
+}
 
 void translate_filter(TranslateContext& context, const FilterChain& chain, int index, ChainFilters& into) {
   const Filter& filter = chain.filters(index);
@@ -63,6 +76,8 @@ void translate_filter(TranslateContext& context, const FilterChain& chain, int i
     if (into.mongo != nullptr) context.fail(chain, FilterChain::kFiltersFieldNumber, "MongoProxy is there twice", {}, index);
     into.mongo = translate_mongo_proxy(context, *mongo);
     into.mongo_index = index;
+  } else if (const auto* rules = context.typed<mongo::v1::MongoRules>(filter.typed_config())) {
+    translate_rules_filter(context, chain, index, *rules, into);
   } else {
     into.read_all = false;
   }

@@ -8,6 +8,8 @@ using envoy::extensions::filters::common::fault::v3::FaultDelay;
 using envoy::extensions::filters::network::mongo_proxy::v3::MongoProxy;
 using envoy::type::v3::FractionalPercent;
 
+}  // namespace
+
 FractionSpec translate_fraction(const FractionalPercent& fraction) {
   FractionSpec spec{.numerator = fraction.numerator()};
   switch (fraction.denominator()) {
@@ -17,8 +19,6 @@ FractionSpec translate_fraction(const FractionalPercent& fraction) {
   }
   return spec;
 }
-
-}  // namespace
 
 std::shared_ptr<MongoSpec> translate_mongo_proxy(TranslateContext& context, const MongoProxy& proxy) {
   auto spec = std::make_shared<MongoSpec>();

@@ -5,8 +5,11 @@
 #include "control/translate_context.h"
 #include "mongo_proxy.pb.h"
 #include "proxy/specs.h"
+#include "types.pb.h"
 
 namespace ringside {
+
+FractionSpec translate_fraction(const envoy::type::v3::FractionalPercent& fraction);
 
 std::shared_ptr<MongoSpec> translate_mongo_proxy(
     TranslateContext& context, const envoy::extensions::filters::network::mongo_proxy::v3::MongoProxy& proxy);

@@ -24,7 +24,7 @@ SHIPPED = ("core", "codecs", "tls", "proxy", "control")
 CODECS_FROM_CORE = {"buffer", "arena", "error", "check", "limits", "intrusive_list", "slab"}
 # What control may know of the data plane: plain data, and the interfaces by which it reaches it.
 CONTROL_FROM_PROXY = re.compile(
-    r"proxy/(specs|health_flags|snapshot|[a-z_]*stats|fleet_port)\.h$|proxy/[a-z_/]*[a-z_]*_port\.h$"
+    r"proxy/(specs|mongo/mongo_rules_spec|health_flags|snapshot|[a-z_]*stats|fleet_port)\.h$|proxy/[a-z_/]*[a-z_]*_port\.h$"
     r"|proxy/observe/(stat_names|stats_query|metrics_text)\.h$")
 
 # Foreign header -> the files that may include it.

@@ -23,6 +23,7 @@ MongoChain::MongoChain(const MongoSpec& spec, const MongoChainStats& stats, std:
   request_options_.depth = judge_->depth();
   request_options_.body_kept_bytes_max = judge_->body_kept_bytes_max();
   request_options_.message_bytes_max = judge_->message_bytes_max();
+  held_bytes_max_ = judge_->judge_bytes_max();
 }
 
 std::unique_ptr<MongoTexts> MongoChain::take_texts() {

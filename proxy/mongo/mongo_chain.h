@@ -34,6 +34,7 @@ class MongoChain {
   MongoJudge* judge() { return judge_.get(); }
   // Requests may have to wait.
   bool holds() const { return holds_; }
+  size_t held_bytes_max() const { return held_bytes_max_; }
   // Null: there is none.
   MongoLog* log() { return log_.get(); }
   // For ids of messages of our own.
@@ -54,6 +55,7 @@ class MongoChain {
   std::unique_ptr<MongoLog> log_;
   MongoReadOptions request_options_, reply_options_;
   bool holds_;
+  size_t held_bytes_max_ = 16 * 1024 * 1024 + 64 * 1024;
   int32_t next_request_id_ = 0x40000000;
   std::string scratch_;
   std::vector<std::unique_ptr<MongoTexts>> idle_texts_;

@@ -12,9 +12,6 @@
 namespace ringside {
 namespace {
 
-// What names a command comes first with every driver that we know; who puts documents before it may put so many.
-constexpr size_t held_bytes_max = 16 * 1024 * 1024 + 64 * 1024;
-
 std::string_view name_of(MongoSide way) { return way == MongoSide::requests ? "requests" : "replies"; }
 
 }  // namespace
@@ -110,7 +107,7 @@ void MongoFilter::settle(MongoSide way, Slice& slice, size_t from, size_t to) {
   hold(lane, std::move(part));
   // The bound is ours, and not that of the connection, which the message may be longer than.
   user_.consumed(way, bytes);
-  if (way == MongoSide::requests && !judged_ && lane.held_bytes > held_bytes_max) decide_at_once(MongoUnread::too_long);
+  if (way == MongoSide::requests && !judged_ && lane.held_bytes > chain_.held_bytes_max()) decide_at_once(MongoUnread::too_long);
 }
 
 void MongoFilter::hold(Lane& lane, Slice bytes) {

@@ -88,6 +88,9 @@ class MongoJudge {
   virtual uint32_t body_kept_bytes_max() const { return 0; }
   // Of a longer message the header is malformed: the connection ends.
   virtual uint32_t message_bytes_max() const { return mongo::message_bytes_max; }
+  // So much of a request is held back for a verdict; more is MongoUnread::too_long. What names a command comes first with every
+  // driver that we know; who puts documents before it may put so many.
+  virtual size_t judge_bytes_max() const { return 16 * 1024 * 1024 + 64 * 1024; }
 
   virtual MongoVerdict judge(const MongoPeer& peer, const MongoHeader& header, const MongoRequest& request) = 0;
   // `request` holds what was read so far.

@@ -22,21 +22,6 @@ std::string_view text_of(MongoOutcome outcome) {
   return {};
 }
 
-// As a part of a JSON string. What is no UTF-8, and control characters, become '?'.
-void append_json_escaped(std::string& out, std::string_view text) {
-  while (!text.empty()) {
-    const size_t size = mongo_utf8_bytes(text);
-    const auto first = static_cast<unsigned char>(text[0]);
-    if (size == 0 || first < 0x20 || first == 0x7f) {
-      out += '?';
-    } else {
-      if (first == '"' || first == '\\') out += '\\';
-      out.append(text.substr(0, size));
-    }
-    text.remove_prefix(std::max<size_t>(size, 1));
-  }
-}
-
 template <class Number>
 void number(std::string& out, std::string_view key, Number value) {
   out.append(",\"").append(key).append("\":");
@@ -115,6 +100,20 @@ void append_result(std::string& out, const MongoLogRecord& record) {
 }
 
 }  // namespace
+
+void append_json_escaped(std::string& out, std::string_view text) {
+  while (!text.empty()) {
+    const size_t size = mongo_utf8_bytes(text);
+    const auto first = static_cast<unsigned char>(text[0]);
+    if (size == 0 || first < 0x20 || first == 0x7f) {
+      out += '?';
+    } else {
+      if (first == '"' || first == '\\') out += '\\';
+      out.append(text.substr(0, size));
+    }
+    text.remove_prefix(std::max<size_t>(size, 1));
+  }
+}
 
 void MongoLog::write(const MongoLogRecord& record) {
   const MongoPending& request = *record.request;

@@ -14,6 +14,9 @@ namespace ringside {
 class LogFile;
 class SecondCache;
 
+// As a part of a JSON string. What is no UTF-8, and control characters, become '?'.
+void append_json_escaped(std::string& out, std::string_view text);
+
 // What became of a request.
 enum class MongoOutcome : uint8_t {
   answered,

@@ -10,7 +10,7 @@ import harness
 import pytest
 
 EXAMPLES = harness.ROOT / "examples"
-CONFIGURATIONS = ["mtls_sidecar.yaml", "permissive.yaml", "sidecar.yaml", "tcp_proxy.json"]
+CONFIGURATIONS = ["mongo.yaml", "mtls_sidecar.yaml", "permissive.yaml", "sidecar.yaml", "tcp_proxy.json"]
 
 
 def test_no_example_is_forgotten():
