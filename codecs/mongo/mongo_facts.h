@@ -154,6 +154,8 @@ struct MongoReply {
   uint32_t documents = 0;  // of firstBatch or nextBatch, or of an OP_REPLY to a query
   uint32_t write_errors = 0;
   int32_t code = 0;
+  int32_t write_error_code = 0;  // of the first of writeErrors; an answer with ok: 1 may have some
+  int32_t write_concern_error_code = 0;
   int64_t cursor_id = 0;
   int64_t n = 0;
   int64_t n_modified = 0;

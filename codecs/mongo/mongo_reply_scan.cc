@@ -8,6 +8,8 @@ enum class MongoReplyScan::Field : uint8_t {
   none,
   ok,
   code,
+  write_error_code,
+  write_concern_code,
   code_name,
   errmsg,
   failure,
@@ -92,14 +94,16 @@ bool is_text(const BsonWalker& walker) { return walker.type() == BsonType::text 
 void MongoReplyScan::on_element(BsonWalker& walker) {
   if (walker.depth() == 0) return on_field(walker, Fields::top.find(walker.key()));
   if (walker.depth() == 2) {
+    if (list_ == Field::write_errors) return want_code(walker, Field::write_error_code);
     if (batch_) ++reply_->documents;
     return;
   }
   if (list_ == Field::cursor) return on_cursor(walker);
   if (list_ == Field::write_errors) {
-    ++reply_->write_errors;
+    if (reply_->write_errors++ == 0 && walker.type() == BsonType::document) walker.enter();
     return;
   }
+  if (list_ == Field::write_concern_error) return want_code(walker, Field::write_concern_code);
   wanted_ = list_;
   if (is_text(walker)) walker.want();
 }
@@ -110,7 +114,10 @@ void MongoReplyScan::on_field(BsonWalker& walker, Field field) {
     case Field::none: return;
     case Field::failure:
     case Field::errmsg: reply_->has_errmsg = true; return;
-    case Field::write_concern_error: reply_->has_write_concern_error = true; return;
+    case Field::write_concern_error:
+      reply_->has_write_concern_error = true;
+      if (walker.type() == BsonType::document) walker.enter();
+      return;
     case Field::conversation: reply_->has_conversation = true; return;
     case Field::speculative: reply_->has_speculative = true; return;
     case Field::topology_version: hello().has_topology_version = true; return;
@@ -128,6 +135,8 @@ void MongoReplyScan::on_field(BsonWalker& walker, Field field) {
     case Field::ok: reply_->has_ok = true; return walker.want();
     case Field::writable_primary: hello().present = true; return walker.want();
     case Field::code:
+    case Field::write_error_code:
+    case Field::write_concern_code:
     case Field::code_name:
     case Field::n:
     case Field::n_modified:
@@ -156,6 +165,12 @@ void MongoReplyScan::on_cursor(BsonWalker& walker) {
     return walker.enter();
   }
   if (wanted_ != Field::none) walker.want();
+}
+
+void MongoReplyScan::want_code(BsonWalker& walker, Field field) {
+  if (walker.key() != "code") return;
+  wanted_ = field;
+  walker.want();
 }
 
 void MongoReplyScan::on_value(const BsonWalker& walker) {
@@ -187,6 +202,8 @@ void MongoReplyScan::take_number(const BsonWalker& walker) {
   switch (wanted_) {
     case Field::ok: reply_->ok = walker.truth(); return;
     case Field::code: reply_->code = small; return;
+    case Field::write_error_code: reply_->write_error_code = small; return;
+    case Field::write_concern_code: reply_->write_concern_error_code = small; return;
     case Field::n: reply_->n = number; return;
     case Field::n_modified: reply_->n_modified = number; return;
     case Field::error_count:

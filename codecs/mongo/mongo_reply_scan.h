@@ -30,6 +30,7 @@ class MongoReplyScan {
 
   void on_field(BsonWalker& walker, Field field);
   void on_cursor(BsonWalker& walker);
+  void want_code(BsonWalker& walker, Field field);
   void take_number(const BsonWalker& walker);
   void take_text(std::string_view text);
   MongoHelloFacts& hello() { return reply_->hello; }

@@ -101,7 +101,8 @@ void MongoRequestScan::begin(MongoRequest& request, MongoTexts& texts, MongoDept
   texts_ = &texts;
   depth_ = depth;
   failure_ = MongoFailure::none;
-  first_ = inner_first_ = has_database_ = has_topology_ = has_await_time_ = has_target_ = is_legacy_ = false;
+  first_ = inner_first_ = has_database_ = has_topology_ = has_await_time_ = has_target_ = is_legacy_ = arguments_ =
+      false;
 }
 
 void MongoRequestScan::begin_document(Role role) {
@@ -112,7 +113,7 @@ void MongoRequestScan::begin_document(Role role) {
       return;
     case Role::arguments:
       contexts_[0] = Context::command;
-      request_->is_command = true;
+      request_->is_command = arguments_ = true;
       return;
     case Role::query:
       contexts_[0] = Context::query;
@@ -200,12 +201,19 @@ void MongoRequestScan::on_command(BsonWalker& walker, bool explained) {
   if (explained ? inner_first_ : first_) return on_first_key(walker, explained);
   const Field field = Fields::names.find(walker.key());
   if (field == Field::none) {
-    if (!explained && walker.key() == request_->command_name) return on_first_key(walker, explained);  // of OP_COMMAND
+    if (!explained && walker.key() == request_->command_name) return on_command_again(walker);
     return look_inside(walker);
   }
   if (explained && field == Field::database) return;  // a server wants it to be the same as outside
   if (on_session_field(walker, field) || on_query_field(walker, field) || on_list_field(walker, field)) return;
   on_hello_field(walker, field);
+}
+
+// The arguments of an OP_COMMAND may repeat the command that stood in front of them. Elsewhere nobody knows which one counts.
+void MongoRequestScan::on_command_again(BsonWalker& walker) {
+  if (!arguments_) failure_ = MongoFailure::field_twice;
+  arguments_ = false;
+  on_first_key(walker, false);
 }
 
 void MongoRequestScan::on_first_key(BsonWalker& walker, bool explained) {

@@ -117,6 +117,7 @@ class MongoRequestScan {
   void want_text(BsonWalker& walker, Want what);
   void look_inside(BsonWalker& walker);
   void on_command(BsonWalker& walker, bool explained);
+  void on_command_again(BsonWalker& walker);
   void on_first_key(BsonWalker& walker, bool explained);
   void on_field(BsonWalker& walker);
   bool on_session_field(BsonWalker& walker, Field field);
@@ -145,6 +146,7 @@ class MongoRequestScan {
   MongoFailure failure_ = MongoFailure::none;
   Want wanted_{};
   bool is_legacy_ = false;
+  bool arguments_ = false;     // of an OP_COMMAND, its command not repeated yet
   bool first_ = false;         // the next key at the top is the command
   bool inner_first_ = false;   // ... inside of explain
   bool has_database_ = false;  // from `$db`

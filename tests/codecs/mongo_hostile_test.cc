@@ -146,6 +146,7 @@ TEST(MongoHostile, Sections) {
   EXPECT_EQ(failure_of(msg(body + "\x01" + i32(12) + cstring("abc") + i32(9))), MongoFailure::bson_length);
   EXPECT_EQ(failure_of(msg(body + "\x01")), MongoFailure::cut);
   EXPECT_EQ(failure_of(msg(kind0(R"({"find": "c", "$db": "d", "$db": "e"})"))), MongoFailure::field_twice);
+  EXPECT_EQ(failure_of(msg(kind0(R"({"find": "c", "$db": "d", "find": "e"})"))), MongoFailure::field_twice);
   std::string many = body;
   for (int at = 0; at < 12; ++at) many += kind1("s" + std::to_string(at), {});
   EXPECT_EQ(failure_of(msg(many)), MongoFailure::section_twice);

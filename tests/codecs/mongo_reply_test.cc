@@ -34,6 +34,15 @@ TEST(MongoReply, Errors) {
   EXPECT_THAT(text(msg(kind0(R"({"n": 2, "nModified": 1, "writeErrors": [{"index": 0, "code": 1}, {"index": 1}],
     "writeConcernError": {"code": 64}, "ok": 1})"))),
               HasSubstr("n=2 modified=1 writeErrors=2 code=0  ns= hasOk ok writeConcernError"));
+  const Read coded(
+      msg(kind0(
+          R"({"cursor": {"firstBatch": [{}], "id": 0}, "writeErrors": [{"index": 0, "code": 11000}, {"code": 5}], "ok": 1,
+    "writeConcernError": {"codeName": "x", "code": 64}})")),
+      replies);
+  EXPECT_EQ(coded.reply().write_error_code, 11000);
+  EXPECT_EQ(coded.reply().write_concern_error_code, 64);
+  EXPECT_EQ(coded.reply().write_errors, 2u);
+  EXPECT_EQ(coded.reply().documents, 1u);
   EXPECT_THAT(text(msg(kind0(R"({"cursor": {"firstBatch": [], "id": 0}, "nErrors": 3, "ok": 1})"))),
               HasSubstr("writeErrors=3"));
 }
