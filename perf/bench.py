@@ -105,7 +105,7 @@ def choose_peers(arguments):
 
 def names_for(scenario, peers, beside):
     """Who takes part in a scenario."""
-    names = [name for name in peers if name != "direct" and not peers[name].supports(scenario.kind)]
+    names = [name for name in scenario.only or peers if name in peers and name != "direct" and not peers[name].supports(scenario.kind)]
     if scenario.direct and "direct" in peers:
         names.append("direct")
     if scenario.limit and "limit" in beside:
