@@ -30,6 +30,7 @@ class Bench:
     warm_up_ms: float
     duration_ms: float
     idle_connections: int
+    idle_pairs: int     # where each has one of its own to the backend
     certificates: Certificates
 
     def tool(self, name):
@@ -298,7 +299,8 @@ def digest(result, scenario):
 
 
 def run_idle(bench, scenario, peer):
-    ports, connections = new_ports(), min(scenario.connections, bench.idle_connections)
+    ports = new_ports()
+    connections = min(scenario.connections, bench.idle_pairs if KINDS[scenario.kind].websocket else bench.idle_connections)
     setup = peer.setup(scenario.kind, ports, bench.folder, bench.certificates)
     with load_program(bench, scenario, ports, ports.listen, connections) as load:
         reader = LineReader(load.process.stdout)
