@@ -1,8 +1,14 @@
-"""Clients that look at a proxy once, before the load: HTTP/1 and HTTP/2, with TLS or without, each on one connection."""
+"""Clients that look at a proxy once, before the load: HTTP/1 and HTTP/2, with TLS or without, WebSocket, MongoDB, each on one
+connection.
+"""
 
+import base64
+import hashlib
 import http.client
+import os
 import socket
 import ssl
+import struct
 
 from certificates import CLIENT_SIDE_NAME
 
@@ -107,3 +113,105 @@ class H2Asker:
 
     def close(self):
         self.socket.close()
+
+
+class Stream:
+    """Bytes of a socket that are read to a length or a mark."""
+
+    def __init__(self, port):
+        self.socket, self.kept = socket.create_connection(("127.0.0.1", port), 10), b""
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def more(self):
+        piece = self.socket.recv(1 << 16)
+        if not piece:
+            raise OSError("the connection ended before the answer")
+        self.kept += piece
+
+    def take(self, size):
+        while len(self.kept) < size:
+            self.more()
+        found, self.kept = self.kept[:size], self.kept[size:]
+        return found
+
+    def take_head(self):
+        while b"\r\n\r\n" not in self.kept:
+            self.more()
+        return self.take(self.kept.index(b"\r\n\r\n") + 4).decode()
+
+    def at_end(self):
+        """The other end closes, and nothing is left."""
+        return not self.kept and self.socket.recv(1) == b""
+
+    def close(self):
+        self.socket.close()
+
+
+class WsAsker(Stream):
+    TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+
+    def __init__(self, port, path="/api/socket"):
+        super().__init__(port)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.send((f"GET {path} HTTP/1.1\r\nHost: bench.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                   f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n").encode())
+        status, *lines = self.take_head().strip().split("\r\n")
+        self.status = int(status.split()[1])
+        self.headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        digest = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        self.agreed = self.status == 101 and self.headers.get("sec-websocket-accept") == base64.b64encode(digest).decode()
+
+    def say(self, opcode, payload):
+        size, mask = len(payload), os.urandom(4)
+        length = bytes([128 | size]) if size < 126 else struct.pack(">BH", 254, size) if size < 65536 else struct.pack(">BQ", 255, size)
+        whole = (mask * (size // 4 + 1))[:size]
+        masked = (int.from_bytes(payload, "big") ^ int.from_bytes(whole, "big")).to_bytes(size, "big")
+        self.send(bytes([128 | opcode]) + length + mask + masked)
+
+    def hear(self):
+        """(opcode, payload) of a frame that is a message of its own"""
+        first, size = self.take(2)
+        if not first & 128 or size & 128:
+            raise OSError("a fragment, or a masked frame from a server")
+        if size > 125:
+            size = int.from_bytes(self.take(2 if size == 126 else 8), "big")
+        return first & 15, self.take(size)
+
+    def echo(self, opcode, payload):
+        self.say(opcode, payload)
+        return self.hear()
+
+
+def bson(fields):
+    """A document; text, whole numbers and documents only."""
+    out = b""
+    for name, value in fields.items():
+        kind, data = ((b"\x03", bson(value)) if isinstance(value, dict) else (b"\x10", struct.pack("<i", value)) if isinstance(value, int)
+                      else (b"\x02", struct.pack("<i", len(value) + 1) + value.encode() + b"\0"))
+        out += kind + name.encode() + b"\0" + data
+    return struct.pack("<i", len(out) + 5) + out + b"\0"
+
+
+class MongoAsker(Stream):
+    OP_QUERY, OP_MSG = 2004, 2013
+
+    def __init__(self, port):
+        super().__init__(port)
+        self.last_id = 0
+
+    def exchange(self, op, body):
+        """(op, body) of the answer, which names the request."""
+        self.last_id += 1
+        self.send(struct.pack("<4i", 16 + len(body), self.last_id, 0, op) + body)
+        size, _, answered, answer_op = struct.unpack("<4i", self.take(16))
+        if answered != self.last_id:
+            raise OSError(f"the answer is to {answered}, not to {self.last_id}")
+        return answer_op, self.take(size - 16)
+
+    def query(self, name_space, fields):
+        return self.exchange(self.OP_QUERY, struct.pack("<i", 0) + name_space.encode() + b"\0" + struct.pack("<2i", 0, -1) + bson(fields))
+
+    def command(self, fields):
+        return self.exchange(self.OP_MSG, struct.pack("<iB", 0, 0) + bson(fields))

@@ -11,6 +11,7 @@
 #include "core/limits.h"
 #include "core/tcp_transport.h"
 #include "perf/backend_session.h"
+#include "perf/backend_ws.h"
 #include "perf/load_connection.h"
 #include "perf/load_h2_text.h"
 #include "perf/load_scanner.h"
@@ -32,6 +33,7 @@ class HttpSession final : public ServerSession {
   void on_bytes(Slice bytes) override {
     const size_t size = bytes.size();
     for (std::string_view rest = bytes.text(); !rest.empty();) {
+      if (echo_ != nullptr) return echo(rest, size);
       const bool first = scanner_.fresh();
       rest.remove_prefix(scanner_.feed(rest));
       if (scanner_.state() == ScanState::failed) return refuse();
@@ -43,11 +45,20 @@ class HttpSession final : public ServerSession {
     transport_->grant(size);
   }
 
+  void echo(std::string_view bytes, size_t granted_bytes) {
+    const WsEchoState state = echo_->feed(bytes);
+    if (state == WsEchoState::failed) return refuse();
+    if (state == WsEchoState::closed) return on_end();
+    transport_->grant(granted_bytes);
+  }
+
   void answer() {
     backend_.count_request();
     if (!scanner_.body_matches()) backend_.count_bad();
     const ScannedHead& head = scanner_.head();
-    if (head.answer_head)
+    if (head.websocket)
+      echo_ = std::make_unique<WsEcho>(backend_, *transport_, scanner_.head_text());
+    else if (head.answer_head)
       send(scanner_.head_text());
     else
       send_bytes(head.answer_bytes);
@@ -77,6 +88,7 @@ class HttpSession final : public ServerSession {
   }
 
   HttpScanner scanner_;
+  std::unique_ptr<WsEcho> echo_;  // the connection is a WebSocket by now
 };
 
 class EchoSession final : public ServerSession {
@@ -161,6 +173,7 @@ class Backend::Port final : public ListenerUser {
       case Service::echo: return open_session<EchoSession>(backend_, std::move(transport));
       case Service::source: return open_session<SourceSession>(backend_, std::move(transport));
       case Service::sink: return open_session<SinkSession>(backend_, std::move(transport));
+      case Service::mongo: return open_mongo_session(backend_, std::move(transport));
     }
   }
   void on_accept_paused(bool) override {}

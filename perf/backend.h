@@ -1,6 +1,6 @@
 #pragma once
-// The servers behind a proxy under load: HTTP/1, with TLS or without, HTTP/2, echo, source and sink. Runs on the worker of whoever makes it: a generator that
-// has its backend in its own thread spends fewer wake-ups of the core that both would share.
+// The servers behind a proxy under load: HTTP/1, with TLS or without, HTTP/2, WebSocket, MongoDB, echo, source and sink. Runs on the
+// worker of whoever makes it: a generator that has its backend in its own thread spends fewer wake-ups of the core that both would share.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -18,12 +18,13 @@ inline constexpr size_t bulk_bytes_announced = size_t{1} << 30;
 inline constexpr size_t bulk_unsent_bytes_max = 512 * 1024;
 
 enum class Service : uint8_t {
-  http,    // answers with as many bytes as the path's last part says, or with the request's head
+  http,    // answers with as many bytes as the path's last part says, or with the request's head; echoes on WebSockets
   https,   // the same over TLS
   h2,      // the same in HTTP/2, and a gRPC method that answers with its message
   echo,    // sends back what it receives
   source,  // sends the pattern without end
   sink,    // counts what it receives
+  mongo,   // finds a document in every collection
 };
 
 class Backend {

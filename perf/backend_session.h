@@ -62,5 +62,6 @@ class ServerSession : protected TransportUser, private Retired {
 
 // Services, see there. The session owns itself.
 void open_h2_session(Backend& backend, std::unique_ptr<Transport> transport);
+void open_mongo_session(Backend& backend, std::unique_ptr<Transport> transport);
 
 }  // namespace ringside::perf

@@ -105,7 +105,7 @@ def choose_peers(arguments):
 
 def names_for(scenario, peers, beside):
     """Who takes part in a scenario."""
-    names = [name for name in peers if name != "direct" and not peers[name].supports(scenario.kind)]
+    names = [name for name in scenario.only or peers if name in peers and name != "direct" and not peers[name].supports(scenario.kind)]
     if scenario.direct and "direct" in peers:
         names.append("direct")
     if scenario.limit and "limit" in beside:
@@ -180,6 +180,7 @@ def main():
     files = measure.raise_file_limit()
     peers, beside = choose_peers(arguments)
     idle = min(2000 if arguments.quick else 10000, (files - 1000) // 2 * 2 if files > 3000 else 1000)
+    idle_pairs = min(idle, (files - 1000) // 2 if files > 3000 else 500)  # where each connection has one of its own behind the proxy
     out = arguments.out or ROOT / "build/bench" / time.strftime("%Y%m%d-%H%M%S")
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -190,7 +191,7 @@ def main():
 
     def bench_of(folder):
         return trials.Bench(arguments.build.resolve() / "perf", folder, arguments.proxy_core, arguments.load_core,
-                            200 if arguments.quick else 400, arguments.duration_ms, idle, keys)
+                            200 if arguments.quick else 400, arguments.duration_ms, idle, idle_pairs, keys)
 
     interrupted = False
     try:

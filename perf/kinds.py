@@ -13,6 +13,10 @@ class Kind:
     tickets: bool = False       # sessions may be resumed
     log: bool = False           # an access log to a file
     many: bool = False          # 1,000 routes and clusters instead of one
+    websocket: bool = False     # HTTP/1 connections may become WebSockets
+    inspected: bool = False     # and Ringside reads their frames
+    mongo: bool = False         # TCP with a filter for MongoDB, where there is one
+    service: str = ""           # of the backend: http, unless it says otherwise
     buffers: int = 0            # bytes; of larger buffers than the default, where these pay
 
 
@@ -29,9 +33,14 @@ KINDS = {
     "tls-resume": Kind(tls=True, tickets=True),
     "tls-bodies": Kind(tls=True, buffers=2 * LARGE),
     "mtls-h1": Kind(tls=True, mutual=True),
-    "tcp-echo": Kind(clients="tcp", backend="tcp"),
-    "tcp-source": Kind(clients="tcp", backend="tcp", buffers=262144),
-    "tcp-sink": Kind(clients="tcp", backend="tcp", buffers=262144),
+    "ws": Kind(websocket=True),
+    "ws-inspected": Kind(websocket=True, inspected=True),
+    "ws-bodies": Kind(websocket=True, buffers=LARGE),
+    "tcp-echo": Kind(clients="tcp", backend="tcp", service="echo"),
+    "tcp-source": Kind(clients="tcp", backend="tcp", service="source", buffers=262144),
+    "tcp-sink": Kind(clients="tcp", backend="tcp", service="sink", buffers=262144),
+    "mongo": Kind(clients="tcp", backend="tcp", service="mongo", mongo=True),
+    "mongo-tcp": Kind(clients="tcp", backend="tcp", service="mongo"),
 }
 
 
@@ -44,12 +53,13 @@ class Ports:
     sink: int
     h2: int
     https: int
+    mongo: int
 
     def upstream(self, kind):
         """Where the backend serves what this kind needs."""
-        if kind in ("tcp-echo", "tcp-source", "tcp-sink"):
-            return getattr(self, kind.removeprefix("tcp-"))
+        if KINDS[kind].service:
+            return getattr(self, KINDS[kind].service)
         return self.https if KINDS[kind].mutual else self.h2 if KINDS[kind].backend == "h2" else self.http
 
 
-SAMPLE_PORTS = Ports(*range(10000, 10007))
+SAMPLE_PORTS = Ports(*range(10000, 10008))

@@ -37,13 +37,14 @@ void add_services(CLI::App& app, std::vector<ServiceAddress>* services, TlsFiles
         help);
   };
   add("--backend-http", Service::http,
-      "serve HTTP/1.1 at this address: /any/1024 answers 1024 bytes, /any/head the request");
+      "serve HTTP/1.1 at this address: /any/1024 answers 1024 bytes, /any/head the request; WebSockets are echoed");
   add("--backend-https", Service::https, "the same over TLS");
   add("--backend-h2", Service::h2,
       "the same in HTTP/2, by prior knowledge; and a gRPC method that answers with its message");
   add("--backend-echo", Service::echo, "send back what comes");
   add("--backend-source", Service::source, "send without end");
   add("--backend-sink", Service::sink, "receive without end");
+  add("--backend-mongo", Service::mongo, "MongoDB, with one document for each _id in every collection");
   app.add_option("--backend-certificate", tls->chain, "PEM, of --backend-https");
   app.add_option("--backend-key", tls->key, "PEM");
   app.add_option("--backend-client-ca", tls->client_ca, "PEM: clients must show a certificate that this one signed");
@@ -75,6 +76,16 @@ void add_protocols(CLI::App& app, LoadOptions* options) {
       ->transform(CLI::CheckedTransformer(resumptions));
 }
 
+void add_messages(CLI::App& app, LoadOptions* options) {
+  static const std::map<std::string, MongoFind> finds = {{"msg", MongoFind::message}, {"query", MongoFind::query}};
+  app.add_option("--message", options->message_bytes, "bytes of a ping (up to 65521), or of a message of ws and ws-idle")
+      ->check(CLI::Range(size_t{1}, size_t{1} << 26));
+  app.add_option("--depth", options->depth, "ws, mongo: how much is in flight on each connection")
+      ->check(CLI::Range(1, 1000));
+  app.add_option("--find", options->find, "mongo: by OP_MSG (msg), or by the OP_QUERY of old drivers (query)")
+      ->transform(CLI::CheckedTransformer(finds));
+}
+
 void parse(CLI::App& app, int argc, char** argv) {
   try {
     app.parse(argc, argv);
@@ -88,12 +99,13 @@ void parse(CLI::App& app, int argc, char** argv) {
 LoadOptions parse_load_options(int argc, char** argv) {
   LoadOptions options;
   CLI::App app(
-      "Load generator for HTTP/1.1, HTTP/2, gRPC and TCP, with TLS or without. Prints one JSON object per line; the "
-      "last one is the result.");
+      "Load generator for HTTP/1.1, HTTP/2, gRPC, WebSocket, MongoDB and TCP, with TLS or without. Prints one JSON "
+      "object per line; the last one is the result.");
   static const std::map<std::string, Mode> modes = {
       {"http", Mode::http},           {"http-open", Mode::http_open}, {"http-churn", Mode::http_churn},
       {"http-idle", Mode::http_idle}, {"ping", Mode::ping},           {"bulk-down", Mode::bulk_down},
-      {"bulk-up", Mode::bulk_up}};
+      {"bulk-up", Mode::bulk_up},     {"ws", Mode::ws},               {"ws-idle", Mode::ws_idle},
+      {"mongo", Mode::mongo}};
   static const std::map<std::string, Arrivals> arrivals = {{"poisson", Arrivals::poisson},
                                                            {"uniform", Arrivals::uniform}};
   RequestShape& shape = options.http.shape;
@@ -108,8 +120,7 @@ LoadOptions parse_load_options(int argc, char** argv) {
                  "path; '#' stands for 0000 up to --path-count; its last part is the answer's size");
   app.add_option("--path-count", shape.path_count, "how many paths")->check(CLI::Range(1, 10000));
   app.add_option("--body", shape.body_bytes, "bytes of request body; more than 0 makes POSTs");
-  app.add_option("--message", options.message_bytes, "bytes of a ping")
-      ->check(CLI::Range(size_t{1}, Pattern::period_bytes));
+  add_messages(app, &options);
   app.add_option("--rate", options.rate_per_second, "requests per second of http-open")->check(CLI::PositiveNumber);
   app.add_option("--arrivals", options.arrivals, "schedule of http-open")->transform(CLI::CheckedTransformer(arrivals));
   app.add_option("--seed", options.seed, "of the schedule");

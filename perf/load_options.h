@@ -9,6 +9,7 @@
 #include "perf/backend.h"
 #include "perf/load_h2.h"
 #include "perf/load_http.h"
+#include "perf/load_mongo_text.h"
 
 namespace ringside::perf {
 
@@ -17,7 +18,7 @@ struct ServiceAddress {
   Address address;
 };
 
-enum class Mode : uint8_t { http, http_open, http_churn, http_idle, ping, bulk_down, bulk_up };
+enum class Mode : uint8_t { http, http_open, http_churn, http_idle, ping, bulk_down, bulk_up, ws, ws_idle, mongo };
 
 enum class Protocol : uint8_t { h1, h2 };
 
@@ -30,7 +31,9 @@ struct LoadOptions {
   Resumption resumption = Resumption::never;
   std::string ring = "auto";
   HttpLoadOptions http;        // target and connections are those of every mode
-  size_t message_bytes = 100;  // of a ping
+  size_t message_bytes = 64;   // of a ping and of a WebSocket
+  uint32_t depth = 1;          // messages in flight on each WebSocket, finds on each connection of MongoDB
+  MongoFind find = MongoFind::message;
   double rate_per_second = 1000;
   Arrivals arrivals = Arrivals::poisson;
   uint64_t seed = 1;

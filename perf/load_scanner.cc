@@ -26,6 +26,17 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
+std::string_view header_of(std::string_view head, std::string_view lower_name) {
+  for (size_t at = head.find("\r\n"); at != std::string_view::npos; at = head.find("\r\n", at)) {
+    at += 2;
+    const std::string_view line = head.substr(at, head.find("\r\n", at) - at);
+    const size_t colon = line.find(':');
+    if (colon != std::string_view::npos && equal_ignoring_case(line.substr(0, colon), lower_name))
+      return trimmed(line.substr(colon + 1));
+  }
+  return {};
+}
+
 void HttpScanner::reset() {
   head_ = {};
   head_text_.clear();
@@ -76,7 +87,7 @@ void HttpScanner::end_head(std::string_view text) {
     if (first ? !read_start_line(line) : !read_header(line)) return;
     rest.remove_prefix(end + 2);
   }
-  if (head_.answer_head && text.data() != head_text_.data()) head_text_ = text;
+  if ((head_.answer_head || head_.websocket) && text.data() != head_text_.data()) head_text_ = text;
   left_bytes_ = head_.chunked ? 0 : head_.content_bytes;
   part_ = head_.chunked ? Part::chunk_line : Part::length;
   state_ = head_.chunked || left_bytes_ > 0 ? ScanState::body : ScanState::done;
@@ -103,13 +114,14 @@ bool HttpScanner::read_start_line(std::string_view line) {
 bool HttpScanner::read_header(std::string_view line) {
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos || colon == 0) return false;
-  // Of all names only three matter, and these begin with two letters.
+  // Of all names only four matter, and these begin with three letters.
   const char first = lower(line[0]);
-  if (first != 'c' && first != 't') return true;
+  if (first != 'c' && first != 't' && first != 'u') return true;
   const std::string_view name = line.substr(0, colon);
   const std::string_view value = trimmed(line.substr(colon + 1));
   if (equal_ignoring_case(name, "content-length")) return read_number(value, 10, &head_.content_bytes);
   if (equal_ignoring_case(name, "transfer-encoding")) return head_.chunked = equal_ignoring_case(value, "chunked");
+  if (equal_ignoring_case(name, "upgrade")) head_.websocket = equal_ignoring_case(value, "websocket");
   if (equal_ignoring_case(name, "connection")) head_.close = equal_ignoring_case(value, "close");
   return true;
 }

@@ -10,6 +10,9 @@
 
 namespace ringside::perf {
 
+// The value of a field in the text of a head; empty when there is none. `lower_name` is in lower case.
+std::string_view header_of(std::string_view head, std::string_view lower_name);
+
 enum class ScanState : uint8_t { head, body, done, failed };
 
 // What is read out of a head.
@@ -17,7 +20,8 @@ struct ScannedHead {
   int status = 0;              // of an answer; 0 for a request
   uint64_t content_bytes = 0;  // content-length
   bool chunked = false;
-  bool close = false;  // "connection: close"
+  bool close = false;      // "connection: close"
+  bool websocket = false;  // "upgrade: websocket"
   // Of a request. The last part of the path says what to answer: a number of bytes, or anything else for the request's own head.
   uint64_t answer_bytes = 0;
   bool answer_head = false;
@@ -37,7 +41,7 @@ class HttpScanner {
   ScanState state() const { return state_; }
   // Valid once state() is past head.
   const ScannedHead& head() const { return head_; }
-  // The text of the head, kept for requests that ask for it.
+  // The text of the head, kept for requests that ask for it or for another protocol.
   const std::string& head_text() const { return head_text_; }
   uint64_t body_bytes() const { return body_bytes_; }
   // How much body is certain to follow.

@@ -119,7 +119,14 @@ def header_option(name):
     return {"header": {"key": name, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
-def http_manager(routes, log):
+def websocket_filter():
+    """With limits that the load does not reach, so that every check is made."""
+    return {"name": "ringside.websocket", "typed_config": {
+        "@type": "type.googleapis.com/ringside.websocket.v1.WebSocketInspection", "max_message_bytes": 1 << 24, "max_frame_bytes": 1 << 24,
+        "idle_timeout": "600s", "pings_keep_alive": True}}
+
+
+def http_manager(routes, log, kind):
     manager = {
         "@type": f"{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "bench", "codec_type": "AUTO", "use_remote_address": True, "normalize_path": True,
@@ -132,6 +139,10 @@ def http_manager(routes, log):
         "http_filters": [{
             "name": "envoy.filters.http.router", "typed_config": {"@type": f"{TYPE}.filters.http.router.v3.Router"}}],
     }
+    if KINDS[kind].websocket:
+        manager["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+    if KINDS[kind].inspected:
+        manager["http_filters"].insert(0, websocket_filter())
     if log:
         manager["access_log"] = [{
             "name": "envoy.access_loggers.file",
@@ -142,17 +153,21 @@ def http_manager(routes, log):
 def envoy_bootstrap(kind, ports, log, certificates):
     if KINDS[kind].clients == "tcp":
         clusters = [cluster(kind, "backend", ports.upstream(kind), certificates)]
-        network_filter = {"name": "envoy.filters.network.tcp_proxy", "typed_config": {
-            "@type": f"{TYPE}.filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": "bench", "cluster": "backend"}}
+        network_filters = [{"name": "envoy.filters.network.tcp_proxy", "typed_config": {
+            "@type": f"{TYPE}.filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": "bench", "cluster": "backend"}}]
+        if KINDS[kind].mongo:
+            network_filters.insert(0, {"name": "envoy.filters.network.mongo_proxy", "typed_config": {
+                "@type": f"{TYPE}.filters.network.mongo_proxy.v3.MongoProxy", "stat_prefix": "bench",
+                "commands": ["find", "insert", "update", "delete"]}})
     elif KINDS[kind].many:
         clusters = [cluster(kind, f"svc-{index:04}", ports.upstream(kind), certificates) for index in range(ROUTES)]
-        network_filter = http_manager(
-            [{"match": {"prefix": route_prefix(index)}, "route": {"cluster": f"svc-{index:04}"}} for index in range(ROUTES)], log)
+        network_filters = [http_manager(
+            [{"match": {"prefix": route_prefix(index)}, "route": {"cluster": f"svc-{index:04}"}} for index in range(ROUTES)], log, kind)]
     else:
         clusters = [cluster(kind, "backend", ports.upstream(kind), certificates)]
-        network_filter = http_manager(
-            [{"match": {"prefix": prefix}, "route": {"cluster": "backend"}} for prefix in ("/static/", "/api/", "/")], log)
-    chain = {"filters": [network_filter]}
+        network_filters = [http_manager(
+            [{"match": {"prefix": prefix}, "route": {"cluster": "backend"}} for prefix in ("/static/", "/api/", "/")], log, kind)]
+    chain = {"filters": network_filters}
     if KINDS[kind].tls:
         chain["transport_socket"] = downstream_tls(kind, certificates)
     listener = {"name": "bench", "address": socket_address(ports.listen), "enable_reuse_port": True, "filter_chains": [chain]}
@@ -257,7 +272,8 @@ class Haproxy(Peer):
         splice = "    option splice-request\n    option splice-response\n" if traits.buffers and not traits.tls else ""
         return (f"global\n    nbthread 1\n    maxconn {CONNECTIONS_MAX}\n    no strict-limits\n{log}{size}"
                 f"defaults\n{splice}    mode {'tcp' if traits.clients == 'tcp' else 'http'}\n    timeout connect 5s\n"
-                "    timeout client 600s\n    timeout server 600s\n    timeout http-request 60s\n    timeout http-keep-alive 600s\n")
+                "    timeout client 600s\n    timeout server 600s\n    timeout tunnel 600s\n"
+                "    timeout http-request 60s\n    timeout http-keep-alive 600s\n")
 
     @staticmethod
     def _tcp(kind, ports):
@@ -342,11 +358,11 @@ class Nginx(Peer):
         module = f"load_module {STREAM_MODULE};\n" if KINDS[kind].clients == "tcp" else ""
         user = "user root;\n" if os.geteuid() == 0 else ""  # its worker must reach our folder
         return (f"{module}{user}daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.error.log warn;\n"
-                f"events {{ worker_connections {CONNECTIONS_MAX + 2000}; }}\n")
+                f"events {{ worker_connections {2 * CONNECTIONS_MAX + 2000}; }}\n")
 
     @staticmethod
     def _stream(kind, ports):
-        size = "16k" if kind == "tcp-echo" else "256k"
+        size = "256k" if KINDS[kind].buffers else "16k"
         return (f"stream {{\n  server {{\n    listen 127.0.0.1:{ports.listen} reuseport backlog=4096;\n"
                 f"    proxy_pass 127.0.0.1:{ports.upstream(kind)};\n    proxy_buffer_size {size};\n    proxy_half_close on;\n    proxy_timeout 600s;\n  }}\n}}\n")
 
@@ -378,6 +394,10 @@ class Nginx(Peer):
     def _headers(kind):
         fields = (("X-Request-ID", "$request_id"), ("X-Forwarded-For", "$proxy_add_x_forwarded_for"), ("X-Forwarded-Proto", "$scheme"),
                   (REQUEST_HEADER, "1"), ("Host", "$http_host"))
+        if KINDS[kind].websocket:
+            fields += (("Connection", "$connection_upgrade"), ("Upgrade", "$http_upgrade"))
+        elif not KINDS[kind].grpc:
+            fields += (("Connection", '""'),)
         module = "grpc" if KINDS[kind].grpc else "proxy"
         return "".join(f"  {module}_set_header {name} {value};\n" for name, value in fields)
 
@@ -388,12 +408,16 @@ class Nginx(Peer):
         access = f"access_log {log} combined buffer=64k flush=1s;" if log else "access_log off;"
         # Large bodies: through one large buffer as they come, which for nginx is half the work of a queue of small ones.
         buffers = ("  proxy_buffering off;\n  proxy_buffer_size 256k;\n  proxy_buffers 4 256k;\n" if traits.buffers else
+                   # One of this size stays with each WebSocket.
+                   "  proxy_buffer_size 4k;\n" if traits.websocket else
                    "  proxy_buffer_size 16k;\n  proxy_buffers 16 64k;\n  proxy_busy_buffers_size 256k;\n")
         tls, upstream_tls_text = self._tls(kind, certificates)
-        text = (f"http {{\n  {access}\n{temporary}{buffers}"
+        # Without an upgrade the connection to the backend is kept, with the field empty.
+        upgrade = "  map $http_upgrade $connection_upgrade { default upgrade; '' ''; }\n" if traits.websocket else ""
+        text = (f"http {{\n  {access}\n{temporary}{buffers}{upgrade}  proxy_read_timeout 600s;\n  proxy_send_timeout 600s;\n"
                 "  keepalive_timeout 600s;\n  keepalive_requests 1000000000;\n  client_max_body_size 0;\n"
                 "  client_body_buffer_size 128k;\n  proxy_request_buffering off;\n  proxy_http_version 1.1;\n"
-                f'  proxy_max_temp_file_size 0;\n  proxy_set_header Connection "";\n{self._headers(kind)}'
+                f"  proxy_max_temp_file_size 0;\n{self._headers(kind)}"
                 f"  add_header {ANSWER_HEADER} 1 always;\n{upstream_tls_text}")
         if traits.many:
             text += "".join(self._upstream(f"svc-{index:04}", ports.http, 64) for index in range(ROUTES))

@@ -1,4 +1,4 @@
-// Load generator for HTTP/1.1, HTTP/2, gRPC and TCP, with the backend in its own thread when asked for. `--help` lists the options.
+// Load generator for HTTP/1.1, HTTP/2, gRPC, WebSocket, MongoDB and TCP, with the backend in its own thread when asked for. `--help` lists the options.
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -7,8 +7,10 @@
 #include <sstream>
 
 #include "perf/control_lines.h"
+#include "perf/load_mongo.h"
 #include "perf/load_options.h"
 #include "perf/load_tcp.h"
+#include "perf/load_ws.h"
 #include "perf/process_cpu.h"
 
 namespace ringside::perf {
@@ -38,6 +40,23 @@ std::unique_ptr<Load> make_h2_load(Worker& worker, const Pattern& pattern, const
   give_up("--protocol h2 goes with --mode http and http-idle");
 }
 
+WsLoadOptions ws_options(const LoadOptions& options) {
+  return {.target = options.http.target,
+          .connections = options.http.connections,
+          .depth = options.depth,
+          .message_bytes = options.message_bytes,
+          .shape = options.http.shape,
+          .tls = options.http.tls};
+}
+
+MongoLoadOptions mongo_options(const LoadOptions& options) {
+  return {.target = options.http.target,
+          .connections = options.http.connections,
+          .depth = options.depth,
+          .find = options.find,
+          .tls = options.http.tls};
+}
+
 std::unique_ptr<Load> make_load(Worker& worker, const Pattern& pattern, const LoadOptions& options) {
   if (options.protocol == Protocol::h2) return make_h2_load(worker, pattern, options);
   const HttpLoadOptions& http = options.http;
@@ -48,7 +67,11 @@ std::unique_ptr<Load> make_load(Worker& worker, const Pattern& pattern, const Lo
                                             ArrivalSchedule(options.arrivals, options.rate_per_second, options.seed));
     case Mode::http_churn: return std::make_unique<ChurnHttpLoad>(worker, pattern, http);
     case Mode::http_idle: return std::make_unique<IdleHttpLoad>(worker, pattern, http);
+    case Mode::ws: return std::make_unique<PingWsLoad>(worker, pattern, ws_options(options));
+    case Mode::ws_idle: return std::make_unique<IdleWsLoad>(worker, pattern, ws_options(options));
+    case Mode::mongo: return std::make_unique<MongoLoad>(worker, mongo_options(options));
     case Mode::ping:
+      if (options.message_bytes > Pattern::period_bytes) give_up("--message of a ping is 65521 at most");
       return std::make_unique<PingLoad>(worker, pattern, http.target, http.connections, options.message_bytes);
     case Mode::bulk_down: return std::make_unique<BulkLoad>(worker, pattern, http.target, http.connections, Flow::down);
     case Mode::bulk_up: return std::make_unique<BulkLoad>(worker, pattern, http.target, http.connections, Flow::up);
@@ -152,7 +175,7 @@ std::unique_ptr<ClientTls> make_client_tls(const LoadOptions& options) {
   options.http.tls = tls.get();
   const std::unique_ptr<Load> load = make_load(worker, pattern, options);
   run.open(*load);
-  if (options.mode == Mode::http_idle) {
+  if (options.mode == Mode::http_idle || options.mode == Mode::ws_idle) {
     print_line(fmt::format("{{\"event\":\"idle\",\"connections\":{}}}", options.http.connections));
     if (!options.hold) control.start();
     control.wait_end();

@@ -19,6 +19,7 @@ class Scenario:
     limit: bool = False       # also the bare loop
     stretch: float = 1.0      # of the measured window
     service: str = "http"     # of the backend that is the target when there is no proxy
+    only: tuple = ()          # these proxies; all when empty
 
     @property
     def is_open_loop(self):
@@ -37,6 +38,17 @@ def ping(name, size):
 
 def h2_load(streams, *more):
     return ("--protocol", "h2", "--streams", str(streams), *(more or SMALL))
+
+
+OURS = ("ringside", "ringside-epoll")
+
+
+def websocket(name, title, kind, message=64, **fields):
+    return Scenario(name, title, kind, ("--mode", "ws", "--path", "/api/socket", "--message", str(message)), **fields)
+
+
+def mongo(name, title, kind, *more, **fields):
+    return Scenario(name, title, kind, ("--mode", "mongo", *more), service="mongo", **fields)
 
 
 SCENARIOS = (
@@ -75,6 +87,15 @@ SCENARIOS = (
     Scenario("tls-resume", "a resumed handshake for each GET, 32 at a time", "tls-resume",
              ("--tls", "--resume", "always", "--mode", "http-churn") + SMALL, connections=32),
     Scenario("mtls-both-h1", "GETs of 1 KB, certificates on all four sides, 64 connections", "mtls-h1", ("--tls",) + SMALL),
+    websocket("ws-echo", "WebSocket, 64 B back and forth, 64 connections", "ws", direct=True),
+    websocket("ws-echo-inspected", "the same with the frames inspected", "ws-inspected", only=OURS),
+    websocket("ws-1m", "WebSocket, messages of 1 MB back and forth, 16 connections", "ws-bodies", message=1 << 20, unit="MB",
+              connections=16, direct=True),
+    mongo("mongo-find", "MongoDB, finds of small documents, 64 connections", "mongo", direct=True),
+    mongo("mongo-find-tcp", "the same as plain TCP", "mongo-tcp", only=(*OURS, "envoy")),
+    mongo("mongo-find-legacy", "the same with OP_QUERY, which Envoy's filter can read", "mongo", "--find", "query"),
+    Scenario("ws-idle-10k", "10,000 idle WebSockets that have had a message each", "ws",
+             ("--mode", "ws-idle", "--path", "/api/socket"), shape="idle", connections=10000),
     Scenario("idle-10k", "10,000 idle connections that have had a request each", "http", ("--mode", "http-idle") + SMALL, shape="idle",
              connections=10000),
     Scenario("idle-h2-10k", "the same with HTTP/2", "h2-h1", ("--mode", "http-idle") + h2_load(1), shape="idle", connections=10000),
@@ -91,7 +112,7 @@ class Target:
 
     scenario: str
     metric: str   # efficiency (units per CPU-second), cpu_us, p50, p99: ratios; rss_mb, ready_ms, idle_bytes: plain
-    against: str  # a peer, "best" of the three, "limit"; "" for plain values
+    against: str  # a peer, "best" of the three, "limit", or ringside in another scenario; "" for plain values
     sign: str     # ">=" or "<="
     value: float
 
@@ -136,9 +157,14 @@ TARGETS = (
     *at_least(1.0, "tls-resume", "best"),
     *at_least(2.5, "mtls-both-h1", "envoy"),
     *at_least(1.1, "mtls-both-h1", "nginx"),
+    *at_least(1.05, "ws-echo", "nginx"),
+    Target("ws-echo-inspected", "cpu_us", "ws-echo", "<=", 1.15),
+    *at_least(1.4, "mongo-find", "envoy"),
+    *at_least(0.9, "mongo-find", "mongo-find-tcp"),
     *latency_targets("openloop-5k"),
     *latency_targets("openloop-10k"),
     Target("start", "rss_mb", "", "<=", 8.0),
+    Target("ws-idle-10k", "idle_bytes", "", "<=", 512.0),
     Target("idle-10k", "idle_bytes", "", "<=", 512.0),
     Target("idle-h2-10k", "idle_bytes", "", "<=", 3072.0),
     Target("idle-tls-2k", "idle_bytes", "", "<=", 12288.0),

@@ -47,14 +47,18 @@ class Results:
         return median(values) if values else None
 
     def ratios(self, scenario, name, peer, against):
-        """The ratio within each round. "best": against whichever of the three does best in that round."""
+        """The ratio within each round. "best": against whichever of the three does best in that round; the name of a scenario:
+        the same peer in that one."""
         found = []
-        for row in self.rounds.get(scenario, {}).values():
+        other = self.rounds.get(against, {})
+        for number, row in self.rounds.get(scenario, {}).items():
             mine = metric(row.get(peer), name)
             if against == "best":
                 others = [metric(row.get(other), name) for other in PEERS]
                 others = [value for value in others if value is not None]
                 theirs = (max if name == "efficiency" else min)(others) if len(others) == len(PEERS) else None
+            elif any(against == s.name for s in SCENARIOS):
+                theirs = metric(other.get(number, {}).get(peer), name)
             else:
                 theirs = metric(row.get(against), name)
             if mine is not None and theirs:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import measure
-from askers import H1Asker, H2Asker, tls_client
+from askers import H1Asker, H2Asker, MongoAsker, WsAsker, tls_client
 from certificates import BACKEND_NAME, Certificates
 from kinds import KINDS, SAMPLE_PORTS, Ports
 from measure import LineReader, Program, TrialError, ask
@@ -30,6 +30,7 @@ class Bench:
     warm_up_ms: float
     duration_ms: float
     idle_connections: int
+    idle_pairs: int     # where each has one of its own to the backend
     certificates: Certificates
 
     def tool(self, name):
@@ -120,6 +121,36 @@ def verify_tcp(kind, port, backend_port):
         socket.create_connection(("127.0.0.1", port), 5).close()
 
 
+def verify_websocket(port):
+    """Messages of every size come back, a ping is answered by the backend, and the close ends the connection."""
+    asker = WsAsker(port)
+    try:
+        expect(asker.agreed, f"the handshake is answered with {asker.status} {asker.headers}")
+        for size in (0, 125, 126, 65535, 65536, 1 << 20):
+            payload = bytes(range(256)) * (size // 256 + 1)
+            expect(asker.echo(asker.BINARY, payload[:size]) == (asker.BINARY, payload[:size]), f"a message of {size} bytes is not echoed")
+        expect(asker.echo(asker.PING, b"?") == (asker.PONG, b"?"), "a ping is not answered")
+        expect(asker.echo(asker.CLOSE, b"\x03\xe8") == (asker.CLOSE, b"\x03\xe8") and asker.at_end(), "the close is not carried through")
+    finally:
+        asker.close()
+
+
+def verify_mongo(port, backend_port):
+    """By both opcodes, the answers that the backend gives."""
+    def answers(target):
+        asker = MongoAsker(target)
+        try:
+            find = {"find": "things", "filter": {"_id": "seven"}, "limit": 1, "$db": "verify"}
+            return [asker.query("admin.$cmd", {"isMaster": 1}), asker.query("verify.things", {"_id": 7}), asker.command(find),
+                    asker.command({"ping": 1, "$db": "admin"}), asker.command(find)]
+        finally:
+            asker.close()
+
+    found = answers(port)
+    expect(found == answers(backend_port), "other answers than the backend's")
+    expect(b"seven" in found[2][1] and b"verify.things" in found[2][1], "a find does not find")
+
+
 def paths_to_verify(scenario):
     if scenario.shape == "idle":  # only what the load itself does: buffers for large bodies would stay
         return ["/api/items/1024"]
@@ -130,6 +161,8 @@ def paths_to_verify(scenario):
 
 def verify(bench, scenario, ports):
     kind = KINDS[scenario.kind]
+    if kind.service == "mongo":
+        return verify_mongo(ports.listen, ports.mongo)
     if kind.clients == "tcp":
         return verify_tcp(scenario.kind, ports.listen, ports.upstream(scenario.kind))
     asker = open_asker(scenario, ports.listen, bench.certificates)
@@ -138,6 +171,8 @@ def verify(bench, scenario, ports):
         verify_http(asker, ports.http, paths_to_verify(scenario), "/api/upload/16" if uploads else None)
         if kind.grpc:
             verify_grpc(asker, ports.http)
+        if kind.websocket and scenario.shape != "idle":
+            verify_websocket(ports.listen)
     finally:
         asker.close()
     if kind.mutual:
@@ -148,12 +183,12 @@ def verify(bench, scenario, ports):
 
 
 def new_ports():
-    return Ports(*measure.free_ports(7))
+    return Ports(*measure.free_ports(8))
 
 
 def backend_options(bench, kind, ports):
     options = []
-    for service in ("http", "echo", "source", "sink", "h2"):
+    for service in ("http", "echo", "source", "sink", "h2", "mongo"):
         options += [f"--backend-{service}", f"127.0.0.1:{getattr(ports, service)}"]
     if not KINDS[kind].mutual:
         return options
@@ -264,7 +299,8 @@ def digest(result, scenario):
 
 
 def run_idle(bench, scenario, peer):
-    ports, connections = new_ports(), min(scenario.connections, bench.idle_connections)
+    ports = new_ports()
+    connections = min(scenario.connections, bench.idle_pairs if KINDS[scenario.kind].websocket else bench.idle_connections)
     setup = peer.setup(scenario.kind, ports, bench.folder, bench.certificates)
     with load_program(bench, scenario, ports, ports.listen, connections) as load:
         reader = LineReader(load.process.stdout)

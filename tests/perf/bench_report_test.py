@@ -69,6 +69,17 @@ def test_best_of_three_needs_all_three():
     assert summary.Results(data).ratios("http1-resp-64k", "efficiency", "ringside", "best") == []
 
 
+def test_another_scenario_is_compared_within_a_round():
+    found = []
+    for number, slower in ((1, 1), (2, 10)):
+        found += [trial("ws-echo", "ringside", number, cpu_us=4.0 * slower), trial("ws-echo", "nginx", number, cpu_us=1.0),
+                  trial("ws-echo-inspected", "ringside", number, cpu_us=4.4 * slower)]
+    found += [trial("ws-echo-inspected", "ringside", 3, cpu_us=100.0)]  # a round that was interrupted
+    results = summary.Results(run_of(found))
+    assert results.ratios("ws-echo-inspected", "cpu_us", "ringside", "ws-echo") == pytest.approx([1.1, 1.1])
+    assert [check["passed"] for check in results.checks() if check["target"].scenario == "ws-echo-inspected"] == [True]
+
+
 def test_targets():
     checks = {(c["target"].scenario, c["target"].metric, c["target"].against): c["passed"] for c in summary.Results(small_run()).checks()}
     assert checks["http1-small", "efficiency", "envoy"] is True
@@ -143,7 +154,7 @@ def test_scenarios_by_name():
 
 
 def test_every_kind_has_a_configuration(tmp_path):
-    ports = kinds.Ports(*measure.free_ports(7))
+    ports = kinds.Ports(*measure.free_ports(8))
     keys = certificates.Certificates(tmp_path / "keys")
     for kind in dict.fromkeys(s.kind for s in scenarios.SCENARIOS):
         bootstrap = proxies.envoy_bootstrap(kind, ports, tmp_path / "log", keys)

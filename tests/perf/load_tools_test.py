@@ -87,14 +87,33 @@ def test_client_certificates(port, keys):
     assert result["event"] == "error" or result["failures_by_kind"]["reset"] > 0, result
 
 
+@pytest.mark.parametrize("options", [("--depth", "1"), ("--message", "200", "--depth", "7"), ("--message", "300000", "--depth", "2")])
+def test_websocket(port, options):
+    result = load(port, "--mode", "ws", "--backend-http", f"127.0.0.1:{port}", *options)
+    assert result["failures"] == 0 and result["backend_bad_messages"] == 0, result["first_failure"]
+    assert result["requests"] > 20
+
+
+def test_idle_websockets(port):
+    result = load(port, "--mode", "ws-idle", "--backend-http", f"127.0.0.1:{port}")
+    assert result["failures"] == 0 and result["backend_connections"] == 4, result["first_failure"]
+
+
+@pytest.mark.parametrize("options", [(), ("--depth", "20"), ("--find", "query")])
+def test_mongo(port, options):
+    result = load(port, "--mode", "mongo", "--backend-mongo", f"127.0.0.1:{port}", *options)
+    assert result["failures"] == 0 and result["backend_bad_messages"] == 0, result["first_failure"]
+    assert result["requests"] > 20
+
+
 # --- The backend, asked by others --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def backend(keys, tmp_path):
-    ports = dict(zip(("http", "h2", "https"), measure.free_ports(3)))
+    ports = dict(zip(("http", "h2", "https", "mongo"), measure.free_ports(4)))
     command = [TOOLS / "ringside-backend", "--backend-http", f"127.0.0.1:{ports['http']}", "--backend-h2", f"127.0.0.1:{ports['h2']}",
-               *https(keys, ports["https"])]
+               "--backend-mongo", f"127.0.0.1:{ports['mongo']}", *https(keys, ports["https"])]
     with measure.Program(command, min(os.sched_getaffinity(0)), tmp_path, "backend", stdin=True, stdout=subprocess.PIPE) as program:
         measure.LineReader(program.process.stdout).next(10)
         yield ports
@@ -120,6 +139,27 @@ def test_backend_speaks_tls(backend, keys):
     asker.close()
     with pytest.raises(ssl.SSLCertVerificationError):
         askers.H1Asker(backend["https"], askers.tls_client(keys))  # another name than the certificate's
+
+
+def test_backend_speaks_websocket(backend):
+    trials.verify_websocket(backend["http"])
+    asker = askers.WsAsker(backend["http"])
+    asker.send(b"\x81\x01x")  # not masked
+    assert asker.agreed and asker.at_end()
+    asker.close()
+
+
+def test_backend_speaks_mongo(backend):
+    asker = askers.MongoAsker(backend["mongo"])
+    op, body = asker.query("admin.$cmd", {"hello": 1})
+    assert op == 1 and b"maxWireVersion\0" in body
+    op, body = asker.command({"find": "things", "filter": {"_id": 7}, "$db": "store"})
+    assert op == 2013 and b"\x10_id\0\x07\0\0\0" in body and b"store.things\0" in body
+    assert asker.query("store.things", {"_id": 7})[1][20:] in body
+    assert b"no such command: 'nonsense'" in asker.command({"nonsense": 1, "$db": "store"})[1]
+    asker.send(b"\xff" * 16)
+    assert asker.at_end()
+    asker.close()
 
 
 # --- The generator, answered by others ---------------------------------------------------------------------------------------
@@ -242,3 +282,86 @@ def test_generator_goes_on_after_goaway_without_error():
     with Server(answer) as server:
         result = load(server.port, "--protocol", "h2", "--streams", "1", "--path", "/items/16")
     assert result["failures"] == 0 and result["requests"] > 10, result["first_failure"]
+
+
+# --- The generator, answered wrongly on WebSockets and by MongoDB ----------------------------------------------------------------
+
+
+class Altered:
+    """Passes bytes between the generator and the backend, and lets `alter(bytes)` change those of the backend after the first."""
+
+    def __init__(self, backend_port, alter):
+        self.backend_port, self.alter, self.listener = backend_port, alter, socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.backend_port))
+            threading.Thread(target=self._pass, args=(client, server, lambda data: data), daemon=True).start()
+            threading.Thread(target=self._pass, args=(server, client, self.alter), daemon=True).start()
+
+    def _pass(self, source, sink, alter):
+        try:
+            sink.sendall(source.recv(1 << 16))  # the greeting, of the answers
+            while piece := source.recv(1 << 16):
+                sink.sendall(alter(piece))
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+
+def at(index, value):
+    return lambda data: data[:index] + bytes([value]) + data[index + 1:]
+
+
+def masked(data):
+    return bytes([data[0], data[1] | 128]) + b"\0\0\0\0" + data[2:]
+
+
+WS, MONGO = ("--mode", "ws"), ("--mode", "mongo")
+
+
+@pytest.mark.parametrize("options, service, kind, alter", [
+    (WS, "http", "bad_message", masked),
+    (WS, "http", "bad_message", at(0, 0x01)),                       # a fragment
+    (WS, "http", "bad_message", at(0, 0x8a)),                       # a pong
+    (WS, "http", "bad_body", at(1, 63)),                            # another length
+    (WS, "http", "bad_body", at(40, 0)),                            # another byte
+    (WS, "http", "bad_body", lambda data: data + data),             # twice: not the next one
+    (WS, "http", "stalled", lambda data: data[:-1]),
+    (MONGO, "mongo", "bad_message", at(8, 0xee)),                   # responseTo
+    (MONGO, "mongo", "bad_message", at(3, 0xff)),                   # length
+    (MONGO, "mongo", "bad_body", at(12, 1)),                        # opcode
+    (MONGO, "mongo", "bad_body", at(300, 0xee)),                    # a byte of the document
+    (MONGO, "mongo", "bad_body", lambda data: data.replace(b"ringside", b"outrange")),  # another _id
+    (MONGO, "mongo", "stalled", lambda data: data[:-1]),
+])
+def test_generator_sees_what_was_altered(backend, options, service, kind, alter):
+    patience = ("--patience-ms", "50") if kind == "stalled" else ()
+    with Altered(backend[service], alter) as altered:
+        result = load(altered.port, *options, *patience)
+    assert result["failures_by_kind"][kind] > 0, result
+    assert result["failures"] == result["failures_by_kind"][kind], result
+
+
+def test_generator_sees_a_refused_handshake(backend):
+    """By ports that speak other protocols."""
+    for options, port in ((WS, backend["mongo"]), (MONGO, backend["h2"])):
+        result = load(port, *options)
+        assert result["event"] == "error" or result["failures"] > 0, result
