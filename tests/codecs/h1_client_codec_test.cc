@@ -278,5 +278,67 @@ TEST_F(H1Client, ErrorsNameTheUpstream) {
   EXPECT_EQ(client_.error.why.code, ErrorCode::bad_message);
 }
 
+// --- leaving HTTP ----------------------------------------------------------------------------------------------------------
+
+class H1ClientUpgrade : public H1Client {
+ protected:
+  void ask() {
+    client_.response = std::make_unique<Recorder>();
+    client_.codec.open(*client_.response);
+    Head& head = *arena_.make<Head>(arena_);
+    head.method = "GET";
+    head.authority = "up";
+    head.path = "/chat";
+    head.upgrade = true;
+    head.upgrade_protocol = "websocket";
+    client_.codec.send_head(head, End::no);
+  }
+};
+
+TEST_F(H1ClientUpgrade, AgreesAndLeaves) {
+  ask();
+  EXPECT_EQ(client_.sink.take(), "GET /chat HTTP/1.1\r\nhost: up\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+  client_.feed("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\nA: b\r\n\r\nearly");
+  EXPECT_EQ(client_.events(), "head 101 1.1 upgrade=WebSocket {a=b;}\n");
+  client_.feed(" bytes");
+  client_.codec.on_end();
+  const size_t granted = client_.granted;
+  H1Codec::Left left = client_.codec.leave();
+  EXPECT_EQ(left.early.size_bytes(), 11U);
+  EXPECT_TRUE(left.peer_ended);
+  EXPECT_EQ(client_.granted, granted);  // what is handed on is not granted
+  EXPECT_EQ(client_.events(), "head 101 1.1 upgrade=WebSocket {a=b;}\n");
+}
+
+TEST_F(H1ClientUpgrade, IsRefusedAndGoesOn) {
+  ask();
+  client_.feed("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+  EXPECT_EQ(client_.idles, 1);
+  EXPECT_TRUE(client_.codec.reusable());
+  client_.ask();
+  client_.feed("HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+  EXPECT_TRUE(client_.error.seen);  // this one did not ask
+}
+
+TEST_F(H1ClientUpgrade, MustSayToWhat) {
+  for (const char* wrong : {"HTTP/1.1 101 x\r\n\r\n", "HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n",
+                            "HTTP/1.1 101 x\r\nConnection: upgrade\r\n\r\n",
+                            "HTTP/1.0 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+                            "HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\n"}) {
+    ClientEnd client(limits());
+    client.response = std::make_unique<Recorder>();
+    client.codec.open(*client.response);
+    Head& head = *arena_.make<Head>(arena_);
+    head.method = "GET";
+    head.authority = "up";
+    head.path = "/";
+    head.upgrade = true;
+    head.upgrade_protocol = "websocket";
+    client.codec.send_head(head, End::no);
+    client.feed(wrong);
+    EXPECT_TRUE(client.error.seen) << wrong;
+  }
+}
+
 }  // namespace
 }  // namespace ringside::h1_test

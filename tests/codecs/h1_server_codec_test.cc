@@ -480,5 +480,55 @@ TEST_F(H1Server, OnSentOfAnEarlierResponseIsNotCreditForThisOne) {
   EXPECT_EQ(server_.last().sent, 6u);
 }
 
+// --- leaving HTTP ----------------------------------------------------------------------------------------------------------
+
+constexpr std::string_view upgrade_request = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+TEST(H1ServerUpgrade, HoldsWhatComesBehindTheRequest) {
+  ServerEnd server{H1Limits{}};
+  server.feed(std::string(upgrade_request) + "early");
+  const size_t granted = server.granted;
+  Arena arena(server.arena_pool);
+  Head head(arena);
+  head.status = 101;
+  head.upgrade_protocol = "websocket";
+  server.codec.send_head(head, End::no);
+  EXPECT_EQ(server.sink.text, "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+  server.feed(" bytes");
+  server.codec.on_sent(10);
+  H1Codec::Left left = server.codec.leave();
+  EXPECT_EQ(left.early.size_bytes(), 11U);
+  EXPECT_EQ(left.unsent_bytes, server.sink.text.size() - 10);
+  EXPECT_EQ(server.granted, granted);
+}
+
+TEST(H1ServerUpgrade, WhatFollowsARefusalIsARequestOnlyIfTheClientWaited) {
+  ServerEnd server{H1Limits{}};
+  server.feed(upgrade_request);
+  server.answer(403);
+  EXPECT_TRUE(server.codec.reusable());
+  server.feed(std::string(upgrade_request) + "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+  server.sink.text.clear();
+  server.answer(403);
+  EXPECT_NE(server.sink.text.find("connection: close"), std::string::npos);
+  EXPECT_FALSE(server.codec.reusable());
+  server.codec.resume();
+  EXPECT_EQ(server.requests.size(), 2U);
+}
+
+TEST(H1ServerUpgrade, NobodySwitchesUnasked) {
+  for (const char* plain : {"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+                            "POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 2\r\n\r\n"}) {
+    ServerEnd server{H1Limits{}};
+    server.feed(plain);
+    Arena arena(server.arena_pool);
+    Head head(arena);
+    head.status = 101;
+    head.upgrade_protocol = "x";
+    server.codec.send_head(head, End::no);
+    EXPECT_TRUE(server.error.seen) << plain;
+  }
+}
+
 }  // namespace
 }  // namespace ringside::h1_test

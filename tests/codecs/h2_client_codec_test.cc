@@ -198,7 +198,9 @@ TEST(H2Client, PushIsRefused) {
 }
 
 TEST(H2Client, ExtendedConnectOnlyWhenTaken) {
-  ClientEnd client;
+  H2Limits limits;
+  limits.connect_protocol = true;
+  ClientEnd client(limits);
   client.greet();
   const auto connect = [&client] {
     client.responses.push_back(std::make_unique<Recorder>());
@@ -206,7 +208,8 @@ TEST(H2Client, ExtendedConnectOnlyWhenTaken) {
     answer.stream = &client.codec.open(answer);
     Arena arena(client.arena_pool);
     Head head(arena);
-    head.method = "CONNECT";
+    head.method = "GET";
+    head.upgrade = true;
     head.authority = "up";
     head.path = "/chat";
     head.upgrade_protocol = "websocket";
@@ -220,6 +223,10 @@ TEST(H2Client, ExtendedConnectOnlyWhenTaken) {
   EXPECT_FALSE(connect());
   EXPECT_EQ(client.flush(),
             "HEADERS 1 {:method=CONNECT;:scheme=http;:path=/chat;:authority=up;:protocol=websocket;}\n");
+  client.feed(headers(1, {{":status", "200"}, {"content-length", "5"}}, 0));
+  EXPECT_EQ(client.responses.back()->log, "head 101 upgrade= {}");
+  client.feed(data(1, "more than five"));
+  EXPECT_EQ(client.responses.back()->log, "head 101 upgrade= {}\nbody more than five");
 }
 
 }  // namespace

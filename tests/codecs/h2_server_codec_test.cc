@@ -354,7 +354,14 @@ TEST(H2Server, ExtendedConnectOnlyWhenOffered) {
   ServerEnd server(limits);
   server.greet();
   server.feed(headers(1, fields, 0));
-  EXPECT_EQ(server.last().log, "head [CONNECT] [http] [a] [/chat] upgrade=websocket {}");
+  EXPECT_EQ(server.last().log, "head [GET] [http] [a] [/chat] upgrade=websocket {}");
+  Arena arena(server.arena_pool);
+  Head agreed(arena);
+  agreed.status = 101;
+  server.last().stream->send_head(agreed, End::no);
+  EXPECT_EQ(server.flush(), "HEADERS 1 {:status=200;}\n");
+  server.feed(headers(1, {{"x", "y"}}));  // RFC 9113 8.5
+  EXPECT_EQ(server.flush(), "RST_STREAM 1 1\n");
   server.feed(headers(3, {{":method", "CONNECT"}, {":authority", "b:443"}}, 0));
   EXPECT_EQ(server.last().log, "head [CONNECT] [] [b:443] [] upgrade= {}");
 }
