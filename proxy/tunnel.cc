@@ -1,6 +1,7 @@
 #include "proxy/tunnel.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -128,6 +129,8 @@ void Tunnel::on_gone() {
       arm_timer();
     }
   }
+  // The client's session need not outlive its stream.
+  if (down_.gone() && terms_.session != nullptr) std::exchange(terms_.session, nullptr)->on_exchange_end(ExchangeEnd::clean);
   if (!down_.gone() || !up_.gone()) return;
   phase_ = Phase::gone;
   timer_.disarm();
@@ -155,7 +158,7 @@ void Tunnel::count_end() {
                                 .flags = flags_,
                                 .details = timed_out_ ? "stream_idle_timeout" : nullptr,
                                 .watch = terms_.watch.get()});
-  if (terms_.session != nullptr) return terms_.session->on_exchange_end(ExchangeEnd::clean);
+  if (!down_.raw()) return;
   listener.on_session_closed({.lived = now - terms_.session_started,
                               .protocol = SessionProtocol::http1,
                               .by_client = by_client_,
