@@ -124,7 +124,7 @@ class OriginStream:
         self.owner, self.id = owner, stream_id
         self.headers = dict(headers)
         self.method, self.path = self.headers[":method"], self.headers[":path"]
-        self.body, self.trailers, self.queue, self.last = b"", {}, b"", None
+        self.body, self.trailers, self.queue, self.last, self.ended = b"", {}, b"", None, False
 
     def answer(self, status, body, trailers=None):
         with self.owner.lock:
@@ -209,8 +209,10 @@ class OriginConnection:
         elif isinstance(event, h2.events.StreamReset):
             self.server.resets.append(int(event.error_code))
             self.streams.pop(event.stream_id, None)
-        elif isinstance(event, h2.events.StreamEnded) and self.server.at == "end":
-            self.server.respond(stream)
+        elif isinstance(event, h2.events.StreamEnded):
+            stream.ended = True
+            if self.server.at == "end":
+                self.server.respond(stream)
 
 
 class H2Origin:
