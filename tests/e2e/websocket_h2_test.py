@@ -1,14 +1,17 @@
 """WebSocket over HTTP/1 and HTTP/2 on both sides of the proxy: every pair of them, with real peers (hypercorn; h2 and wsproto as
 the client), and how sockets begin, are refused and end, with scripted ones."""
 
+import asyncio
 import base64
 import contextlib
 import os
 import random
+import select
 import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -40,7 +43,7 @@ pairs = pytest.mark.parametrize(("down", "up"), [(down, up) for down in VERSIONS
 def hypercorn():
     """The port of one; it takes HTTP/1 and HTTP/2 on it."""
     port = harness.free_port()
-    server = subprocess.Popen([sys.executable, "-m", "hypercorn", "--bind", f"127.0.0.1:{port}", "websocket_echo_app:app"],
+    server = subprocess.Popen([sys.executable, "-m", "hypercorn", "--bind", f"127.0.0.1:{port}", "websocket_echo_app.py:app"],
                               cwd=Path(__file__).parent, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def listening():
@@ -155,11 +158,12 @@ class H1Socket(Framing):
         self.connection.settimeout(0)
         data = memoryview(data)
         while data:
-            with contextlib.suppress(BlockingIOError):
+            try:
                 data = data[self.connection.send(data):]
-            with contextlib.suppress(BlockingIOError):
-                if piece := self.connection.recv(1 << 20):
-                    self.frames.receive_data(piece)
+            except BlockingIOError:
+                select.select([self.connection], [self.connection], [], 20 * harness.SLOWNESS)
+                with contextlib.suppress(BlockingIOError):
+                    self.frames.receive_data(self.connection.recv(1 << 20))
                     self.events += self.frames.events()
         self.connection.settimeout(20 * harness.SLOWNESS)
 
@@ -242,14 +246,14 @@ def http2_upstream(**http2):
         "@type": f"type.googleapis.com/{HTTP}", "explicit_http_config": {"http2_protocol_options": {"allow_connect": True, **http2}}}}}
 
 
-def start(proxy, port, up="h1", routes=None, allow=ALLOW, **manager):
+def start(proxy, port, up="h1", routes=None, allow=ALLOW, breakers=None, **manager):
     """Its port is `.http`; `.lines(count)` waits for so many lines of its access log."""
     log = {"name": "log", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": "websocket.log",
         "log_format": {"text_format_source": {"inline_string": LOG_FORMAT}}}}
     listener = http_listener(harness.free_port(), routes or [route(timeout="0s")], upgrade_configs=allow,
                              http2_protocol_options={"allow_connect": True}, access_log=[log], **manager)
-    running = proxy([listener], [cluster("origin", port, **(http2_upstream() if up == "h2" else {}))])
+    running = proxy([listener], [cluster("origin", port, **(http2_upstream() if up == "h2" else {}), **(breakers or {}))])
     running.http = running.listen_ports["http"]
     path = running.folder / "websocket.log"
 
@@ -700,3 +704,66 @@ def test_idle_sockets_end(proxy, hypercorn, down, up, by_route):
     assert 0.3 < time.monotonic() - began < 1.5 * harness.SLOWNESS
     ws.close()
     check_over(running, up)
+
+
+# --- many that say nothing
+
+
+class QuietServer:
+    """One thread for any number of sockets; what comes goes back as it is."""
+
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    async def serve(self, reader, writer):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: "
+                         + accept_key(field(head, "sec-websocket-key")).encode() + b"\r\n\r\n")
+            while data := await reader.read(65536):
+                writer.write(data)
+            writer.close()
+
+    def run(self):
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_until_complete(asyncio.start_server(self.serve, sock=self.listener))
+        self.loop.run_forever()
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+
+
+def many_idle(proxy, count):
+    """Bytes of the proxy's memory for each of so many; meanwhile and afterwards, others flow."""
+    server = QuietServer()
+    running = start(proxy, server.port, breakers=harness.limits(max_connections=count + 50, max_requests=count + 50))
+    others = [H1Socket(running.http) for _ in range(50)]
+    before = running.rss_bytes()
+    sockets = [H1Socket(running.http) for _ in range(count)]
+    each = (running.rss_bytes() - before) / count
+    assert running.stat("http.http.downstream_cx_upgrades_active") == count + 50
+    began = time.monotonic()
+    for number, ws in enumerate(others * 10):
+        ws.write(b"%8d" % number)
+        assert ws.read() == b"%8d" % number
+    took = (time.monotonic() - began) / 500
+    for ws in sockets[::100]:
+        ws.write(b"still here")
+        assert ws.read() == b"still here"
+    for ws in sockets + others:
+        ws.close()
+    check_over(running, "h1", total=count + 50)
+    server.close()
+    return each, took
+
+
+@pytest.mark.release_only
+def test_a_thousand_idle_sockets(proxy):
+    each, took = many_idle(proxy, 1000)
+    assert each < 8192, f"{each:.0f} bytes each"
+    assert took < 0.02, f"{took * 1000:.1f} ms for an echo"
