@@ -298,6 +298,16 @@ def test_echo_and_clean_close(proxy, hypercorn, down, up):
     assert 70000 < int(received) < 70600 and 70000 < int(sent) < 70600
 
 
+@pytest.mark.parametrize("up", VERSIONS)
+def test_a_close_that_ends_the_stream(proxy, hypercorn, up):
+    """As Chromium sends it, in one frame: hypercorn does not answer when an empty frame follows."""
+    ws = H2Socket(start(proxy, hypercorn, up).http)
+    ws.client.connection.send_data(ws.stream.id, ws.frames.send(CloseConnection(1000, "bye")), end_stream=True)
+    ws.client.flush()
+    assert ws.next_event().code == 1000
+    ws.close()
+
+
 @pairs
 def test_large_messages_both_ways(proxy, hypercorn, down, up):
     running = start(proxy, hypercorn, up)
