@@ -143,6 +143,9 @@ void Exchange::start_tunnel() {
   if (filters_ != nullptr) filters_->on_finish();
   const bool logged = listener.has_access_logs();
   if (logged) describe_for_log();
+  // The session of HTTP/2 may be gone, and its TLS, when the log is written.
+  for (std::string_view* each : {&record_.tls_server_name, &record_.tls_ja3, &record_.tls_ja4})
+    if (down_http2 && logged) *each = arena_.copy(*each);
   Tunnel::Terms terms{.listener = &listener,
                       .cluster = cluster_,
                       .host = std::move(host_),

@@ -1,6 +1,7 @@
 #include "proxy/tunnel.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -38,19 +39,19 @@ void Tunnel::count_bytes(const TunnelEnd& from, size_t bytes) {
   if (!of_client && up_.raw()) terms_.cluster->stats().inc(ClusterStat::upstream_cx_rx_bytes_total, bytes);
 }
 
-void Tunnel::pass(TunnelEnd& from, Slice bytes) {
+void Tunnel::pass(TunnelEnd& from, Slice bytes, End end) {
   if (phase_ != Phase::relaying) return from.grant(bytes.size());
   last_activity_ = worker().now();
   count_bytes(from, bytes.size());
-  if (terms_.watch == nullptr) return other(from).send(std::move(bytes));
+  if (terms_.watch == nullptr) return end == End::yes ? other(from).send_last(std::move(bytes)) : other(from).send(std::move(bytes));
   const TunnelSide side = &from == &down_ ? TunnelSide::client : TunnelSide::upstream;
   const TunnelWatch::Verdict verdict = terms_.watch->on_bytes(side, bytes.text());
   const size_t size = bytes.size();
   const size_t kept = std::min(verdict.pass_bytes, size);
-  if (kept == size) other(from).send(std::move(bytes));
+  if (kept == size) end == End::yes && !verdict.ends ? other(from).send_last(std::move(bytes)) : other(from).send(std::move(bytes));
   else if (kept > 0) other(from).send(bytes.share(0, kept));
   from.grant(size - kept);
-  if (verdict.ends) return end();
+  if (verdict.ends) return this->end();
   if (terms_.watch->deadline() != Instant::max()) arm_timer();
 }
 
@@ -128,6 +129,8 @@ void Tunnel::on_gone() {
       arm_timer();
     }
   }
+  // The client's session need not outlive its stream.
+  if (down_.gone() && terms_.session != nullptr) std::exchange(terms_.session, nullptr)->on_exchange_end(ExchangeEnd::clean);
   if (!down_.gone() || !up_.gone()) return;
   phase_ = Phase::gone;
   timer_.disarm();
@@ -155,7 +158,7 @@ void Tunnel::count_end() {
                                 .flags = flags_,
                                 .details = timed_out_ ? "stream_idle_timeout" : nullptr,
                                 .watch = terms_.watch.get()});
-  if (terms_.session != nullptr) return terms_.session->on_exchange_end(ExchangeEnd::clean);
+  if (!down_.raw()) return;
   listener.on_session_closed({.lived = now - terms_.session_started,
                               .protocol = SessionProtocol::http1,
                               .by_client = by_client_,

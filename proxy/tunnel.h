@@ -35,6 +35,8 @@ class TunnelEnd final : public TransportUser, public StreamUser {
   bool sends_piped() const { return transport_ != nullptr && transport_->sends_piped(); }
 
   void send(Slice bytes);
+  // The same and finish(), in one frame where there are such: some peers take an empty one behind the last amiss.
+  void send_last(Slice bytes);
   // Nothing more goes out at this end.
   void finish();
   void grant(size_t bytes);
@@ -110,7 +112,7 @@ class Tunnel final : public Retired, public Link<Tunnel> {
   friend class TunnelEnd;
   enum class Phase : uint8_t { relaying, ending, gone };
   TunnelEnd& other(const TunnelEnd& end) { return &end == &down_ ? up_ : down_; }
-  void pass(TunnelEnd& from, Slice bytes);
+  void pass(TunnelEnd& from, Slice bytes, End end = End::no);
   void on_sent(TunnelEnd& end, size_t bytes);
   void on_ended(TunnelEnd& end);
   void on_broken(TunnelEnd& end, Error why);

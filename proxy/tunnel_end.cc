@@ -23,14 +23,19 @@ void TunnelEnd::send(Slice bytes) {
   if (stream_ != nullptr) stream_->send_body(std::move(bytes), End::no);
 }
 
-void TunnelEnd::finish() {
+void TunnelEnd::finish() { send_last(Slice()); }
+
+void TunnelEnd::send_last(Slice bytes) {
   if (finished_ || gone_) return;
   finished_ = true;
-  if (is_raw_) return transport_->finish();
+  if (is_raw_) {
+    if (!bytes.empty()) transport_->send(std::move(bytes));
+    return transport_->finish();
+  }
   Stream* const stream = stream_;
   if (stream == nullptr) return;
   if (ended_) stream_ = nullptr;  // it ends with this, and is not ours any more
-  stream->send_body(Slice(), End::yes);
+  stream->send_body(std::move(bytes), End::yes);
   let_go_when_over();
 }
 
@@ -105,7 +110,7 @@ void TunnelEnd::on_body(Slice piece, End end) {
     ended_ = true;
     if (finished_) stream_ = nullptr;
   }
-  if (!piece.empty()) tunnel_.pass(*this, std::move(piece));
+  if (!piece.empty()) tunnel_.pass(*this, std::move(piece), end);
   if (end == End::no) return;
   let_go_when_over();
   tunnel_.on_ended(*this);

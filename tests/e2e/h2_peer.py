@@ -10,6 +10,7 @@ import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
+import h2.settings
 
 from harness import SLOWNESS
 
@@ -123,7 +124,7 @@ class OriginStream:
         self.owner, self.id = owner, stream_id
         self.headers = dict(headers)
         self.method, self.path = self.headers[":method"], self.headers[":path"]
-        self.body, self.trailers, self.queue, self.last = b"", {}, b"", None
+        self.body, self.trailers, self.queue, self.last, self.ended = b"", {}, b"", None, False
 
     def answer(self, status, body, trailers=None):
         with self.owner.lock:
@@ -136,6 +137,12 @@ class OriginStream:
         """The head alone."""
         with self.owner.lock:
             self.owner.connection.send_headers(self.id, [(":status", str(status))])
+            self.owner.flush()
+
+    def send(self, data, end=False):
+        """Behind begin(), and small enough for the windows."""
+        with self.owner.lock:
+            self.owner.connection.send_data(self.id, data, end_stream=end)
             self.owner.flush()
 
     def refuse(self, code=h2.errors.ErrorCodes.REFUSED_STREAM):
@@ -154,6 +161,8 @@ class OriginConnection:
     def __init__(self, server, connected):
         self.server, self.socket, self.lock = server, connected, threading.RLock()
         self.connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        if server.settings:
+            self.connection.local_settings = h2.settings.Settings(client=False, initial_values=server.settings)
         self.streams = {}
 
     def flush(self):
@@ -200,14 +209,18 @@ class OriginConnection:
         elif isinstance(event, h2.events.StreamReset):
             self.server.resets.append(int(event.error_code))
             self.streams.pop(event.stream_id, None)
-        elif isinstance(event, h2.events.StreamEnded) and self.server.at == "end":
-            self.server.respond(stream)
+        elif isinstance(event, h2.events.StreamEnded):
+            stream.ended = True
+            if self.server.at == "end":
+                self.server.respond(stream)
 
 
 class H2Origin:
-    """A server of HTTP/2 by prior knowledge; respond(stream) is called when the request is whole, or at its "head"."""
+    """A server of HTTP/2 by prior knowledge; respond(stream) is called when the request is whole, or at its "head".
+    `settings` are those that it announces beside the usual ones."""
 
-    def __init__(self, respond, at="end"):
+    def __init__(self, respond, at="end", settings=None):
+        self.settings = settings
         self.respond, self.at, self.accepted, self.resets, self.sockets = respond, at, 0, [], []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
