@@ -2,6 +2,7 @@
 wire protocol for raw sockets, written without a look at the proxy's own codec."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -30,13 +31,12 @@ EXPAND = {0: bytes, 1: snappy.decompress, 2: zlib.decompress, 3: zstd.decompress
 # Never compressed, nor are their answers.
 PLAIN = {"hello", "ismaster", "isMaster", "saslStart", "saslContinue", "getnonce", "authenticate", "createUser", "updateUser"}
 MONGO_JAVA_SERVER = "1.47.0"
-OLD_PYMONGO = "4.8.0"
 NODE_PACKAGES = ["mongodb@7.9.0", "snappy@7.4.3"]
 
 
 # The filter in front of tcp_proxy.
 FILTER = "envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy"
-FILTERED = False
+FILTERED = True
 
 
 def mongo_listener(port, cluster_name, name="mongo", filtered=FILTERED, tcp=None, **fields):
@@ -252,10 +252,15 @@ class Recorder(harness.Upstream):
 
     @staticmethod
     def pump(source, target, kept):
+        gone = False
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 18):
                 kept += data
-                target.sendall(data)
+                try:
+                    if not gone:
+                        target.sendall(data)
+                except OSError:
+                    gone = True  # what comes yet is recorded all the same
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
 
@@ -319,6 +324,103 @@ def agreeing(message, names):
     return message._replace(body=message.body[:20] + bson.encode(document))
 
 
+class Trickler(harness.Upstream):
+    """A relay that sends a server's answers byte by byte."""
+
+    def __init__(self, port):
+        self.target = port
+        super().__init__(self.relay)
+
+    def relay(self, connection):
+        with harness.connect(self.target) as server:
+            server.settimeout(None)
+            self.connections.append(server)
+            threading.Thread(target=Recorder.pump, args=(connection, server, bytearray()), daemon=True).start()
+            with contextlib.suppress(OSError):
+                while data := server.recv(1 << 16):
+                    for byte in data:
+                        connection.sendall(bytes([byte]))
+
+
+class OldServer(harness.Upstream):
+    """A server as they were before OP_MSG: documents in memory, queries by equality of one field, all legacy opcodes."""
+
+    def __init__(self):
+        self.collections, self.left, self.numbers, self.lock = {}, {}, itertools.count(1), threading.Lock()
+        self.killed = []
+        super().__init__(self.run_messages)
+
+    def run_messages(self, connection):
+        while message := read_message(Exact(connection)):
+            with self.lock:
+                body = self.reply(message)
+            if body is not None:
+                connection.sendall(Message(next(self.numbers), message.request_id, REPLY, body).pack())
+
+    def reply(self, message):
+        if message.opcode == QUERY:
+            return self.query(message.body)
+        if message.opcode == GET_MORE:
+            count, cursor = struct.unpack("<iq", message.body[-12:])
+            return self.batch(self.left.pop(cursor, None), count)
+        if message.opcode == KILL_CURSORS:
+            self.killed += struct.unpack_from(f"<{(len(message.body) - 8) // 8}q", message.body, 8)
+            return None
+        name, _, rest = message.body[4:].partition(b"\0")
+        held = self.collections.setdefault(name.decode(), [])
+        if message.opcode == INSERT:
+            held += bson.decode_all(rest)
+        elif message.opcode == UPDATE:
+            query, change = bson.decode_all(rest[4:])
+            for document in self.found(held, query):
+                document |= change.get("$set", change)
+        elif message.opcode == DELETE:
+            gone = self.found(held, bson.decode(rest[4:]))
+            held[:] = [document for document in held if document not in gone]
+        return None
+
+    @staticmethod
+    def found(held, query):
+        query = query.get("$query", query)
+        return [document for document in held if all(document.get(key) == value for key, value in query.items())]
+
+    def query(self, body):
+        _, name, query = parse_query(body)
+        if name.endswith(".$cmd"):
+            return self.pack(0, 0, [self.command(name.removesuffix(".$cmd"), query)])
+        if "$fail" in query:
+            return self.pack(2, 0, [{"$err": "asked for", "code": 17}])
+        count = struct.unpack_from("<i", body[4:].partition(b"\0")[2], 4)[0]
+        return self.batch(self.found(self.collections.get(name, []), query), count)
+
+    def command(self, database, query):
+        query = query.get("$query", query)
+        word = next(iter(query))
+        if word.lower() == "ismaster":
+            return {"ismaster": True, "maxWireVersion": 3, "minWireVersion": 0, "maxBsonObjectSize": 1 << 24, "maxMessageSizeBytes": 48000000,
+                    "ok": 1}
+        if word == "insert":
+            self.collections.setdefault(f"{database}.{query['insert']}", []).extend(query["documents"])
+            return {"ok": 1, "n": len(query["documents"])}
+        if word == "count":
+            return {"ok": 1, "n": len(self.found(self.collections.get(f"{database}.{query['count']}", []), query.get("query", {})))}
+        return {"ok": 1} if word in ("ping", "endSessions", "getlasterror") else {"ok": 0, "errmsg": f"no such command: {word}", "code": 59}
+
+    def batch(self, documents, count):
+        if documents is None:
+            return self.pack(1, 0, [])
+        size = abs(count) or 101
+        cursor = 0
+        if count >= 0 and len(documents) > size:
+            cursor = next(self.numbers) << 33
+            self.left[cursor] = documents[size:]
+        return self.pack(0, cursor, documents[:size])
+
+    @staticmethod
+    def pack(flags, cursor, documents):
+        return struct.pack("<iqii", flags, cursor, 0, len(documents)) + b"".join(map(bson.encode, documents))
+
+
 # --- Servers and clients -----------------------------------------------------------------------------------------------
 
 
@@ -346,16 +448,25 @@ def java_server(folder):
     return peers.Peer(folder, [java, "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", f"{library}/*", source / "MongoServer.java", port], port)
 
 
-def old_pymongo():
-    """The folder of a PyMongo that still talks to servers of wire version 8."""
-    folder = harness.BUILD.parent / f"pymongo-{OLD_PYMONGO}"
+def old_pymongo(version):
+    """The folder of a PyMongo that still talks to old servers."""
+    folder = harness.BUILD.parent / f"pymongo-{version}"
     if not folder.exists():
         done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", f"{folder}.part",
-                               f"pymongo=={OLD_PYMONGO}"], capture_output=True, text=True, check=False)
+                               f"pymongo=={version}"], capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            pytest.skip(f"PyMongo {OLD_PYMONGO} cannot be had here: {done.stderr[-500:]}")
+            pytest.skip(f"PyMongo {version} cannot be had here: {done.stderr[-500:]}")
         Path(f"{folder}.part").rename(folder)
     return folder
+
+
+def run_old_pymongo(version, port, script):
+    """What a script prints that has `client`, of a PyMongo of another version."""
+    begin = f"import pymongo\nassert pymongo.version == {version!r}\nclient = pymongo.MongoClient('127.0.0.1', {port}, directConnection=True)\n"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", begin + script], capture_output=True, text=True, check=False, timeout=60 * harness.SLOWNESS,
+                          env={**os.environ, "PYTHONPATH": str(old_pymongo(version))})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def run_node(url, *arguments, seconds=60):
