@@ -36,10 +36,9 @@ NODE_PACKAGES = ["mongodb@7.9.0", "snappy@7.4.3"]
 
 # The filter in front of tcp_proxy.
 FILTER = "envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy"
-FILTERED = True
 
 
-def mongo_listener(port, cluster_name, name="mongo", filtered=FILTERED, tcp=None, **fields):
+def mongo_listener(port, cluster_name, name="mongo", filtered=True, tcp=None, **fields):
     """A listener that relays to a cluster; `fields` are of the filter, `tcp` of tcp_proxy."""
     listener = harness.tcp_listener(port, cluster_name, name, **(tcp or {}))
     if filtered:

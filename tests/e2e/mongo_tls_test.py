@@ -102,6 +102,7 @@ def test_every_pair_of_legs(link, folder, down, up):
     with connect(link.ports[down, up], **options_of(folder, down), **USER) as client:
         work(client)
         assert client.admin.command("connectionStatus")["authInfo"]["authenticatedUsers"][0]["user"] == USER["username"]
+    assert link.running.stat(f"mongo.{down}_{up}.auth.SCRAM-SHA-256.success") > 0
 
 
 def test_tls_that_is_not_terminated(link, folder):
@@ -115,6 +116,7 @@ def test_a_wrong_password(link, folder, leg):
             pytest.raises(pymongo.errors.OperationFailure) as error:
         client.tls.things.find_one()
     assert error.value.code == 18
+    assert link.running.stat(f"mongo.{leg}_{leg}.auth.SCRAM-SHA-256.failure") > 0
     with connect(link.ports[leg, leg], **options_of(folder, leg)) as client, pytest.raises(pymongo.errors.OperationFailure) as error:
         client.tls.things.find_one()
     assert error.value.code == 13
