@@ -52,15 +52,15 @@ def ring(request):
 
 
 class Starter:
-    """start(listeners, clusters, arguments=..., ...) -> a ready Proxy with its own admin port."""
+    """start(listeners, clusters, arguments=..., ...) -> a ready Proxy with its own admin port; `bootstrap`: further fields of that."""
 
     def __init__(self, folder, arguments):
         self.folder, self.arguments, self.started = folder, arguments, []
 
-    def __call__(self, listeners, clusters, arguments=(), wait=True, **options):
+    def __call__(self, listeners, clusters, arguments=(), wait=True, bootstrap=None, **options):
         folder = self.folder / f"proxy{len(self.started)}"
         folder.mkdir()
-        config = harness.bootstrap(listeners, clusters, harness.free_port())
+        config = harness.bootstrap(listeners, clusters, harness.free_port()) | (bootstrap or {})
         running = harness.Proxy(folder, config, [*self.arguments, *arguments], **options)
         self.started.append(running)
         return running.ready() if wait else running
