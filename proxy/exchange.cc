@@ -129,7 +129,9 @@ void Exchange::release_upstream(Error why) {
 // Both messages are over, or given up. Exactly once.
 void Exchange::finish() {
   if (phase_ == Phase::done) return;
-  const bool clean = request_end_ && response_end_;
+  // The stream of a client that ended it before its upgrade was answered is over with the answer.
+  const bool asked = request_end_ || (upgrade_ != nullptr && upgrade_->client_ended);
+  const bool clean = asked && response_end_;
   phase_ = Phase::done;
   timer_.disarm();
   drop_upstream({ErrorCode::cancelled, Origin::local, Retry::never, "exchange over"});
@@ -142,7 +144,7 @@ void Exchange::finish() {
   stats.dec(HttpStat::downstream_rq_active);
   // As Envoy: whatever ends before both messages have, by whose doing ever.
   if (!clean) stats.inc(HttpStat::downstream_rq_rx_reset);
-  if (!request_end_ && (response_end_ || refused_)) stats.inc(HttpStat::downstream_rq_response_before_rq_complete);
+  if (!asked && (response_end_ || refused_)) stats.inc(HttpStat::downstream_rq_response_before_rq_complete);
   count_response();
   if (upgrade_ != nullptr) stats.dec(HttpStat::downstream_cx_upgrades_active);
   if (filters_ != nullptr) filters_->on_finish();

@@ -104,8 +104,8 @@ void Exchange::on_upstream_end() {
   if (manager_.spec().dynamic_stats)
     stats.record(record_.is_internal ? ClusterStat::internal_upstream_rq_time : ClusterStat::external_upstream_rq_time,
                  elapsed_ms);
-  // A request for an upgrade that HTTP/1 refused is whole, whatever the client's stream is.
-  const bool refused = upgrade_ != nullptr && connection_ != nullptr && connection_->version() != HttpVersion::http2;
+  // A request for an upgrade that was refused is whole to the upstream, whatever the client's stream is.
+  const bool refused = upgrade_ != nullptr && upgrade_->refused;
   if (request_end_ || refused) {
     connection_ = nullptr;
     up_stream_ = nullptr;

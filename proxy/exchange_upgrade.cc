@@ -50,6 +50,7 @@ bool Exchange::take_upgrade(Head& head) {
   upgrade_->is_websocket = equals_any_case(protocol, "websocket");
   upgrade_->client_key = value_of(head.fields, key_name);
   head.upgrade_protocol = protocol;
+  head.fields.remove(HeaderId::content_length);  // 0 at most: a tunnel has no length
   request_end_ = false;
   stats.inc(HttpStat::downstream_cx_upgrades_total);
   stats.inc(HttpStat::downstream_cx_upgrades_active);
@@ -64,8 +65,10 @@ void Exchange::refuse_upgrade() {
 
 // Of the client, before both sides have agreed. No credit is given, so that its window bounds it.
 void Exchange::hold_early(Slice piece, End end) {
-  if (!piece.empty()) held_body_.append(std::move(piece));
   if (end == End::yes) upgrade_->client_ended = true;
+  if (piece.empty()) return;
+  if (upgrade_->refused) return down_stream_.grant(piece.size());
+  held_body_.append(std::move(piece));
 }
 
 // Extended CONNECT has no key, the Upgrade of HTTP/1 needs one.
@@ -105,7 +108,13 @@ const char* Exchange::check_upgrade_answer(Head& head) {
 bool Exchange::take_upgrade_answer(Head& head, End end) {
   if (!head.upgrade) {
     upgrade_->refused = true;
-    // The client of HTTP/1 has said all that it may; a stream of HTTP/2 is still to be closed.
+    // What the client sent ahead is for nobody.
+    const size_t early_bytes = held_body_.size_bytes();
+    held_body_.clear();
+    if (early_bytes > 0 && session_.version() == HttpVersion::http2) down_stream_.grant(early_bytes);
+    // To the upstream the request ends here. The client of HTTP/1 has said all that it may; a stream of HTTP/2 is still to be closed.
+    if (connection_->version() == HttpVersion::http2) up_stream_->send_body(Slice(), End::yes);
+    if (phase_ == Phase::done) return false;  // it could not be sent
     if (session_.version() != HttpVersion::http2) on_request_end();
     return true;
   }
@@ -144,7 +153,8 @@ void Exchange::start_tunnel() {
   const bool logged = listener.has_access_logs();
   if (logged) describe_for_log();
   // The session of HTTP/2 may be gone, and its TLS, when the log is written.
-  for (std::string_view* each : {&record_.tls_server_name, &record_.tls_ja3, &record_.tls_ja4})
+  for (std::string_view* each : {&record_.tls_server_name, &record_.tls_ja3, &record_.tls_ja4, &record_.tls_version,
+                                 &record_.tls_cipher, &record_.tls_local_subject, &record_.tls_failure})
     if (down_http2 && logged) *each = arena_.copy(*each);
   Tunnel::Terms terms{.listener = &listener,
                       .cluster = cluster_,
@@ -180,8 +190,8 @@ void Exchange::start_tunnel() {
   }
   Tunnel& tunnel = *listener.shard().new_tunnel(std::move(terms));
   listener.add_tunnel(tunnel);
-  down_http2 ? tunnel.down().attach(down_stream_) : tunnel.down().attach(down);
-  up_http2 ? tunnel.up().attach(*up_stream_) : tunnel.up().attach(up);
+  down_http2 ? tunnel.down().attach(down_stream_, early.client_ended) : tunnel.down().attach(down);
+  up_http2 ? tunnel.up().attach(*up_stream_, early.upstream_ended) : tunnel.up().attach(up);
   phase_ = Phase::done;
   connection_ = nullptr;
   up_stream_ = nullptr;
@@ -193,7 +203,7 @@ void Exchange::start_tunnel() {
 void Exchange::on_tunnel_over(const TunnelEnding& ending) {
   request_bytes_ = ending.from_client_bytes;
   response_bytes_ = ending.from_upstream_bytes;
-  flags_ = ending.flags;
+  flags_.add(ending.flags);
   if (ending.details != nullptr) record_.response_code_details = ending.details;
   if (ending.watch != nullptr) ending.watch->describe(record_);
   write_log();

@@ -65,7 +65,7 @@ void Tunnel::on_sent(TunnelEnd& end, size_t bytes) {
 // --- the end -----------------------------------------------------------------------------------------------------------
 
 void Tunnel::on_ended(TunnelEnd& end) {
-  if (!by_client_ && !by_upstream_) (&end == &down_ ? by_client_ : by_upstream_) = true;
+  if (phase_ == Phase::relaying && !by_client_ && !by_upstream_) (&end == &down_ ? by_client_ : by_upstream_) = true;
   if (terms_.watch != nullptr && phase_ == Phase::relaying)
     terms_.watch->on_end(&end == &down_ ? TunnelSide::client : TunnelSide::upstream);
   other(end).finish();

@@ -30,7 +30,8 @@ class TunnelEnd final : public TransportUser, public StreamUser {
 
   // Once, one of these.
   void attach(RawConnection& connection);
-  void attach(Stream& stream);
+  // `input_over`: END_STREAM came before.
+  void attach(Stream& stream, bool input_over);
   void relay_all() { transport_->relay(SIZE_MAX); }
   bool sends_piped() const { return transport_ != nullptr && transport_->sends_piped(); }
 
@@ -70,6 +71,7 @@ class TunnelEnd final : public TransportUser, public StreamUser {
   Stream* stream_ = nullptr;
   uint32_t unsent_head_bytes_ = 0;
   bool is_raw_ : 1 = false;
+  bool input_over_ : 1 = false;  // of a stream: nothing more comes, though its end may not have been told yet
   bool ended_ : 1 = false;
   bool finished_ : 1 = false;
   bool gone_ : 1 = false;

@@ -12,8 +12,9 @@ void TunnelEnd::attach(RawConnection& connection) {
   unsent_head_bytes_ = static_cast<uint32_t>(connection.unsent_bytes);
 }
 
-void TunnelEnd::attach(Stream& stream) {
+void TunnelEnd::attach(Stream& stream, bool input_over) {
   stream_ = &stream;
+  input_over_ = input_over;
   stream.hand_over(*this);
 }
 
@@ -34,7 +35,7 @@ void TunnelEnd::send_last(Slice bytes) {
   }
   Stream* const stream = stream_;
   if (stream == nullptr) return;
-  if (ended_) stream_ = nullptr;  // it ends with this, and is not ours any more
+  if (input_over_) stream_ = nullptr;  // it ends with this, and is not ours any more
   stream->send_body(std::move(bytes), End::yes);
   let_go_when_over();
 }
@@ -82,6 +83,7 @@ void TunnelEnd::on_bytes(Slice bytes) { tunnel_.pass(*this, std::move(bytes)); }
 
 void TunnelEnd::on_end() {
   ended_ = true;
+  let_go_when_over();
   tunnel_.on_ended(*this);
 }
 
@@ -107,7 +109,7 @@ void TunnelEnd::on_trailers(HeaderMap&) { check_failed("trailers in a tunnel"); 
 
 void TunnelEnd::on_body(Slice piece, End end) {
   if (end == End::yes) {
-    ended_ = true;
+    input_over_ = ended_ = true;
     if (finished_) stream_ = nullptr;
   }
   if (!piece.empty()) tunnel_.pass(*this, std::move(piece), end);

@@ -82,8 +82,9 @@ void H1ServerCodec::send_head(const Head& head, End end) {
   if (fields.wrong_length) return fail_local("response with a wrong content-length");
   if (head.status == 101 && upgrade_asked_) return send_upgrade(head);
   if (head.status < 200) return fail_local("informational status as the answer");
-  // What came behind a request to leave HTTP may be of the other protocol: it must not be taken for a request.
-  if (upgrade_asked_ && held_bytes() > 0) persistent_ = false;
+  // What comes behind a request to leave HTTP may be of the other protocol, also what is on its way still: it must not be taken for
+  // a request.
+  if (upgrade_asked_) persistent_ = false;
   H1HeadPlan plan;
   plan.version = http10_peer_ ? HttpVersion::http10 : HttpVersion::http11;
   Out framing = Out::length;

@@ -64,6 +64,7 @@ const char* H2ClientCodec::on_message(uint32_t, H2Stream* found) {
     if (stream.user != nullptr) stream.user->on_informational(build_head(*scratch_, meaning, stream.user->arena()));
     return nullptr;
   }
+  if (meaning.status / 100 != 2) stream.connect = false;  // no tunnel: a response like others
   begin_body_in(stream, meaning);
   if (end && stream.receive_left != 0 && stream.receive_left != H2Stream::length_unknown)
     return "body is shorter than its content-length";

@@ -129,6 +129,7 @@ const char* check_request(H2Scratch& block, const H2Limits& limits, H2Meaning& m
   if (lines.has(H2Pseudo::protocol)) {
     if (!limits.connect_protocol) return ":protocol, which was not offered";
     if (meaning.method != "CONNECT" || !http::is_token(meaning.protocol)) return "invalid :protocol";
+    if (meaning.length.has_value()) return "CONNECT with a content-length";
   } else if (meaning.method == "CONNECT") {
     return check_connect(lines, meaning);
   }

@@ -51,6 +51,7 @@ enum class FlagNames : uint8_t { short_names, long_names };
 class ResponseFlags {
  public:
   void set(ResponseFlag flag) { bits_ |= bit(flag); }
+  void add(ResponseFlags other) { bits_ |= other.bits_; }
   bool has(ResponseFlag flag) const { return (bits_ & bit(flag)) != 0; }
   bool empty() const { return bits_ == 0; }
   // "UF,URX", or "-" when the set is empty. `out` has text_bytes_max bytes; returns the size.

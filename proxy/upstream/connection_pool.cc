@@ -55,7 +55,8 @@ bool ConnectionPool::more_to_dial() const {
 
 // An endpoint without any connection may always have one.
 bool ConnectionPool::may_dial() const {
-  return connections_ == 0 || !cluster_.breaker().full(Resource::connections);
+  const bool has_none = connections_ == 0 && endpoint_.cells().read(HostStat::cx_active) == 0;
+  return has_none || !cluster_.breaker().full(Resource::connections);
 }
 
 void ConnectionPool::replace(UpstreamConnection& from, UpstreamConnection& by) {
@@ -80,6 +81,11 @@ Result<UpstreamConnection*> ConnectionPool::lease(LeaseUser& user) {
       dial_one();
     else
       stats.inc(ClusterStat::upstream_cx_overflow);
+  }
+  // All places are taken by connections that will not come back to us: nobody would wake those that wait.
+  if (connections_ == 0) {
+    give_up(user);
+    return std::unexpected(Error{ErrorCode::overloaded, Origin::local, Retry::never, "overflow"});
   }
   return nullptr;
 }
