@@ -163,10 +163,11 @@ void translate_limits(TranslateContext& context, const MongoRules& rules, MongoR
   context.number(rules, MongoRules::kStatNamesMaxFieldNumber, into.names_max, {.min = 1, .max = 100'000});
   if (rules.on_malformed() != MongoRules::RELAY) return;
   into.relay_malformed = true;
-  const bool acts = spec.judges() || !spec.faults.empty() || spec.hello_rewrite || spec.strips_compression || spec.slow_query;
+  const bool acts = spec.judges() || !spec.faults.empty() || spec.hello_rewrite || spec.strips_compression || spec.slow_query ||
+                    rules.has_message_bytes_max();
   if (acts)
     context.fail(rules, MongoRules::kOnMalformedFieldNumber, "RELAY would let pass what nothing else here has seen",
-                 "leave it at CLOSE, or have no rules, faults, rewriting and slow-query log");
+                 "leave it at CLOSE, or have no rules, faults, rewriting, slow-query log and message_bytes_max");
 }
 
 }  // namespace

