@@ -1,16 +1,19 @@
 """Every example is a configuration that the program takes, and the demo of `./dev run` shows what it promises."""
 
+import importlib
 import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import harness
 import pytest
 
 EXAMPLES = harness.ROOT / "examples"
-CONFIGURATIONS = ["mongo.yaml", "mtls_sidecar.yaml", "permissive.yaml", "sidecar.yaml", "tcp_proxy.json"]
+CONFIGURATIONS = ["mongo.yaml", "mtls_sidecar.yaml", "permissive.yaml", "sidecar.yaml", "tcp_proxy.json",
+                  "websocket.yaml"]
 
 
 def test_no_example_is_forgotten():
@@ -136,3 +139,36 @@ def test_one_port_for_mutual_tls_and_plain(binary, with_certificates, origin):
         harness.wait_until(lambda: "mutual-tls 127.0.0.1" in proxy.log and "spiffe://mesh/a GET /hello 200" in proxy.log, "it is logged")
     finally:
         proxy.check_end()
+
+
+def test_gateway_for_websockets(binary, tmp_path):
+    """A socket at /chat is served and inspected, one elsewhere is refused, and the log says who closed."""
+    server = pytest.importorskip("websockets.sync.server", reason="a package of tests/e2e/requirements.txt is not installed")
+    client = importlib.import_module("websockets.sync.client")
+    refusal = importlib.import_module("websockets.exceptions").InvalidStatus
+
+    def echo(connection):
+        for message in connection:
+            connection.send(message)
+
+    with server.serve(echo, "127.0.0.1", 0) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        ports = {name: harness.free_port() for name in ("15000", "10080")} | {"18080": service.socket.getsockname()[1]}
+        config = (EXAMPLES / "websocket.yaml").read_text()
+        for fixed, free in ports.items():
+            config = config.replace(f"port_value: {fixed}", f"port_value: {free}")
+        proxy = harness.Proxy(tmp_path, config)
+        proxy.admin_port = ports["15000"]
+        try:
+            proxy.ready()
+            with client.connect(f"ws://127.0.0.1:{ports['10080']}/chat") as socket_:
+                socket_.send("hello")
+                assert socket_.recv() == "hello"
+            with pytest.raises(refusal) as refused:
+                client.connect(f"ws://127.0.0.1:{ports['10080']}/elsewhere")
+            assert refused.value.response.status_code == 403
+            harness.wait_until(lambda: "closed by downstream with 1000" in proxy.log, "it is logged")
+            assert proxy.stat("http.gateway.websocket.chat.cx_total") == 1
+        finally:
+            proxy.check_end()
+            service.shutdown()
