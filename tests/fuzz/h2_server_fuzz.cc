@@ -81,10 +81,12 @@ class Fuzzed {
     H2Limits wide;
     wide.header_bytes_max = 1 << 20;
     wide.header_count_max = 200;
+    wide.connect_protocol = true;
     ClientEnd client(wide);
+    if (head.upgrade) client.feed(settings(setting(H2Setting::enable_connect_protocol, 1)));
     Recorder response;
     response.stream = &client.codec.open(response);
-    response.stream->send_head(head, head.fields.has(HeaderId::content_length) ? End::no : End::yes);
+    response.stream->send_head(head, head.upgrade || head.fields.has(HeaderId::content_length) ? End::no : End::yes);
     RS_CHECK(!response.was_reset);
     ServerEnd again(wide);
     again.feed(client.sink.text);
