@@ -222,7 +222,7 @@ def main():
     stage.add_argument("--results", required=True)
     stage.add_argument("--stage", required=True)
     stage.add_argument("--jobs", type=int, default=os.cpu_count())
-    stage.add_argument("--timeout", type=int, default=900, help="seconds for one suite")
+    stage.add_argument("--timeout", type=int, default=1800, help="seconds for one suite")
     stage.add_argument("--fuzz-runs", type=int, default=20000)
     stage.add_argument("--seed", type=int, default=1)
     for kind in ("--gtest", "--fuzz", "--pytest"):

@@ -43,7 +43,7 @@ pairs = pytest.mark.parametrize(("down", "up"), [(down, up) for down in VERSIONS
 def hypercorn():
     """The port of one; it takes HTTP/1 and HTTP/2 on it."""
     port = harness.free_port()
-    server = subprocess.Popen([sys.executable, "-m", "hypercorn", "--bind", f"127.0.0.1:{port}", "websocket_echo_app.py:app"],
+    server = subprocess.Popen([sys.executable, "-m", "hypercorn", "--bind", f"127.0.0.1:{port}", "--keep-alive", "1", "websocket_echo_app.py:app"],
                               cwd=Path(__file__).parent, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def listening():
