@@ -337,8 +337,7 @@ void translate_http2(TranslateContext& context, const core_api::Http2ProtocolOpt
 }
 
 std::string upgrade_problem(const std::string& type, const std::vector<UpgradeSpec>& before) {
-  if (type.empty()) return "upgrade_type is missing: name the protocol, \"websocket\" for example";
-  if (equals_any_case(type, "connect")) return "CONNECT is not supported by this version of ringside";
+  if (type.empty()) return "upgrade_type is missing: name the protocol, \"websocket\" for example, or CONNECT";
   if (equals_any_case(type, "h2c")) return "HTTP/2 is no upgrade: the listener's codec_type takes it as it is";
   if (!http::is_token(type)) return fmt::format("\"{}\" is not the name of a protocol", type);
   for (const UpgradeSpec& other : before)

@@ -42,7 +42,7 @@ void translate_http2(TranslateContext& context, const envoy::config::core::v3::H
 
 // What is wrong with this protocol beside the ones before it; empty: nothing.
 std::string upgrade_problem(const std::string& type, const std::vector<UpgradeSpec>& before);
-// upgrade_configs of a connection manager or a route: `number` in `holder`. CONNECT as such is refused.
+// upgrade_configs of a connection manager or a route: `number` in `holder`.
 template <class Config>
 std::vector<UpgradeSpec> translate_upgrades(TranslateContext& context, const google::protobuf::Message& holder, int number,
                                             const google::protobuf::RepeatedPtrField<Config>& configs) {

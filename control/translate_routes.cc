@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "codecs/ascii.h"
 #include "codecs/authority.h"
 #include "codecs/http_text.h"
 #include "control/translate_common.h"
@@ -67,7 +68,9 @@ void translate_match(TranslateContext& context, const api::RouteMatch& match, Ro
                      "the separator is implied; use prefix: / for everything");
       }
       break;
-    case Match::PATH_SPECIFIER_NOT_SET: return context.missing(match, 0, "needs prefix, path or path_separated_prefix");
+    case Match::kConnectMatcher: spec.match_kind = PathMatchKind::connect; return;
+    case Match::PATH_SPECIFIER_NOT_SET:
+      return context.missing(match, 0, "needs prefix, path, path_separated_prefix or connect_matcher");
   }
   if (spec.match_path.find_first_of("?#") != spec.match_path.npos) {
     const std::string what = "the query is not part of what is compared: this never matches";
@@ -105,6 +108,22 @@ void translate_timeouts(TranslateContext& context, const api::RouteAction& actio
   }
 }
 
+void translate_route_upgrades(TranslateContext& context, const api::RouteAction& action, RouteSpec& spec) {
+  using Action = api::RouteAction;
+  using Config = Action::UpgradeConfig;
+  spec.upgrades = translate_upgrades(context, action, Action::kUpgradeConfigsFieldNumber, action.upgrade_configs());
+  for (const Config& config : action.upgrade_configs()) {
+    if (!config.has_connect_config()) continue;
+    if (!equals_any_case(config.upgrade_type(), "connect")) {
+      context.fail(config, Config::kConnectConfigFieldNumber, "is for upgrade_type CONNECT only");
+      continue;
+    }
+    for (UpgradeSpec& upgrade : spec.upgrades) upgrade.terminates |= equals_any_case(upgrade.type, "connect");
+  }
+  if (spec.match_kind == PathMatchKind::connect && !action.prefix_rewrite().empty())
+    context.fail(action, Action::kPrefixRewriteFieldNumber, "a CONNECT has no path to rewrite");
+}
+
 void translate_action(TranslateContext& context, const api::RouteAction& action, RouteSpec& spec) {
   using Action = api::RouteAction;
   if (action.cluster_specifier_case() == Action::CLUSTER_SPECIFIER_NOT_SET) {
@@ -121,7 +140,7 @@ void translate_action(TranslateContext& context, const api::RouteAction& action,
   if (!spec.host_rewrite_literal.empty() && !http::is_authority(spec.host_rewrite_literal))
     context.fail(action, Action::kHostRewriteLiteralFieldNumber, "is not a host with an optional port");
   translate_timeouts(context, action, spec);
-  spec.upgrades = translate_upgrades(context, action, Action::kUpgradeConfigsFieldNumber, action.upgrade_configs());
+  translate_route_upgrades(context, action, spec);
   if (action.has_retry_policy()) spec.retry = translate_retry_policy(context, action.retry_policy());
 }
 

@@ -111,14 +111,14 @@ constexpr auto table = std::to_array<MessageFields>({
      "internal_redirect_action internal_redirect_policy max_internal_redirects metadata_match path_rewrite "
      "path_rewrite_policy priority rate_limits regex_rewrite request_mirror_policies retry_policy_typed_config "
      "weighted_clusters"},
-    {"envoy.config.route.v3.RouteAction.UpgradeConfig",
-     "connect_config"},
+    {"envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig",
+     "allow_post? proxy_protocol_config"},
     {"envoy.config.route.v3.RouteConfiguration",
      "cluster_specifier_plugins ignore_path_parameters_in_path_matching? internal_only_headers metadata "
      "request_mirror_policies vhds vhost_header"},
     {"envoy.config.route.v3.RouteMatch",
-     "connect_matcher dynamic_metadata filter_state grpc headers path_match_policy query_parameters "
-     "runtime_fraction safe_regex tls_context"},
+     "dynamic_metadata filter_state grpc headers path_match_policy query_parameters runtime_fraction safe_regex "
+     "tls_context"},
     {"envoy.config.route.v3.VirtualHost",
      "cors hedge_policy matcher rate_limits request_mirror_policies retry_policy_typed_config virtual_clusters"},
     {"envoy.extensions.access_loggers.file.v3.FileAccessLog",

@@ -134,6 +134,7 @@ class Exchange final : public Retired, private LeaseUser {
   void refuse_upgrade();
   void hold_early(Slice piece, End end);
   void send_upgrade_request();
+  void connect_raw();
   const char* check_upgrade_answer(Head& head);
   bool take_upgrade_answer(Head& head, End end);
   void watch_tunnel(std::unique_ptr<TunnelWatch> watch);

@@ -21,8 +21,8 @@ void Exchange::on_request_head(Head& head, End end) {
     session_.forgo_reuse();
     return reply({.status = 400, .body = {}, .details = "missing_host_header"});
   }
-  if (head.upgrade && head.method == "CONNECT") return refuse_upgrade();
-  if (!prepare_target(head)) return;
+  const bool connect = head.method == "CONNECT";  // it has a host and no path
+  if (!connect && !prepare_target(head)) return;
   if (head.expect_continue && !manager_.spec().proxy_100_continue) {
     Head interim(arena_);
     interim.status = 100;
@@ -63,7 +63,9 @@ void Exchange::route_request(Head& head) {
   record_.is_internal = client_.is_internal;
   if (listener.headers_tell_tls()) listener.describe_tls(session_.transport(), record_, arena_);
   listener.http_stats().inc(HttpStat::rq_total);
-  const RouteMatch match = manager_.routes().match(head.authority, head.path);
+  const bool connect = head.method == "CONNECT";
+  const RouteMatch match =
+      connect ? manager_.routes().match_connect(head.authority) : manager_.routes().match(head.authority, head.path);
   route_ = match.route;
   if (route_ != nullptr) record_.route_name = route_->spec().name;
   if (head.upgrade && !take_upgrade(head)) return;
@@ -126,6 +128,13 @@ void Exchange::lease_connection() {
 }
 
 ConnectionPool& Exchange::pool_of_endpoint() {
+  if (upgrade_ != nullptr && upgrade_->terminates) {
+    ConnectionTerms terms;
+    if (cluster_->wants_terms(*host_))
+      terms = cluster_->terms_of(*host_, *request_, session_.peer_address(), session_.local_address());
+    terms.raw = true;
+    return endpoint_->pool_on(std::move(terms), session_.version());
+  }
   if (!cluster_->wants_terms(*host_)) return endpoint_->pool(session_.version());
   return endpoint_->pool_on(cluster_->terms_of(*host_, *request_, session_.peer_address(), session_.local_address()),
                             session_.version());
@@ -178,8 +187,12 @@ LeaseUser::Taken Exchange::on_lease(UpstreamConnection& connection) {
   touch();
   if (session_.listener().logs_upstream_local_address())
     record_.upstream_local = arena_.make<Address>(connection.local_address());
-  up_stream_ = &connection.open(up_);
-  send_request();
+  if (upgrade_ != nullptr && upgrade_->terminates) {
+    connect_raw();
+  } else {
+    up_stream_ = &connection.open(up_);
+    send_request();
+  }
   arm_timer();
   return Taken::yes;
 }

@@ -31,8 +31,10 @@ bool Exchange::take_upgrade(Head& head) {
   StatBlock<HttpStat>& stats = session_.listener().http_stats();
   std::span<const UpgradeSpec> of_route;
   if (route_ != nullptr) of_route = route_->spec().upgrades;
-  const std::string_view protocol = allowed_upgrade(head.upgrade_protocol, of_route, manager_.spec().upgrades);
-  if (protocol.empty()) {
+  const bool connect = head.method == "CONNECT";
+  const AllowedUpgrade allowed =
+      allowed_upgrade(connect ? std::string_view("CONNECT") : head.upgrade_protocol, of_route, manager_.spec().upgrades);
+  if (allowed.type.empty()) {
     refuse_upgrade();
     return false;
   }
@@ -47,9 +49,10 @@ bool Exchange::take_upgrade(Head& head) {
     return false;
   }
   upgrade_ = UpgradePtr(new (arena_.allocate(sizeof(Upgrade), alignof(Upgrade))) Upgrade());
-  upgrade_->is_websocket = equals_any_case(protocol, "websocket");
+  upgrade_->is_websocket = equals_any_case(allowed.type, "websocket");
+  upgrade_->terminates = allowed.terminates;
   upgrade_->client_key = value_of(head.fields, key_name);
-  head.upgrade_protocol = protocol;
+  if (!connect) head.upgrade_protocol = allowed.type;
   head.fields.remove(HeaderId::content_length);  // 0 at most: a tunnel has no length
   request_end_ = false;
   stats.inc(HttpStat::downstream_cx_upgrades_total);
@@ -86,10 +89,20 @@ void Exchange::send_upgrade_request() {
   up_stream_->send_head(*request_, End::no);
 }
 
+// CONNECT ends here: there is a connection, and the client hears of it as of an upstream's answer.
+void Exchange::connect_raw() {
+  up_stream_ = &connection_->open_raw(up_);
+  Head& head = *arena_.make<Head>(arena_);
+  head.status = 200;
+  head.upgrade = true;
+  on_response_head(head, End::no);
+}
+
 // --- the answer ----------------------------------------------------------------------------------------------------------
 
 // What an upstream says that agrees, made into what this client is to hear. Null, or what is wrong with it.
 const char* Exchange::check_upgrade_answer(Head& head) {
+  if (request_->method == "CONNECT") return nullptr;
   const bool up_http2 = head.version == HttpVersion::http2;
   const bool down_http2 = session_.version() == HttpVersion::http2;
   if (!up_http2 && !equals_any_case(head.upgrade_protocol, request_->upgrade_protocol)) return "switched to another protocol";
@@ -166,7 +179,8 @@ void Exchange::start_tunnel() {
                       .started = started_,
                       .upstream_started = upstream_started_,
                       .ends_at = stream_duration_max() > Duration::zero() ? started_ + stream_duration_max() : Instant::max(),
-                      .idle_timeout = idle_timeout_};
+                      .idle_timeout = idle_timeout_,
+                      .status = status_};
   Tunnel::Early early;
   RawConnection down, up;
   if (!down_http2) {

@@ -201,15 +201,16 @@ struct FilterChangesSpec {
 
 // --- Routes
 
-enum class PathMatchKind : uint8_t { exact, prefix, path_separated_prefix };
+enum class PathMatchKind : uint8_t { exact, prefix, path_separated_prefix, connect };  // the last: CONNECT, which has no path
 struct DirectResponseSpec {
   uint16_t status = 0;
   std::string body;
 };
-// A protocol that a request may ask for instead of HTTP, as the value of its Upgrade field names it.
+// A protocol that a request may ask for instead of HTTP, as the value of its Upgrade field names it, or "CONNECT".
 struct UpgradeSpec {
   std::string type;
   bool enabled = true;
+  bool terminates = false;  // CONNECT ends here, and the upstream gets its bytes
 };
 
 struct RouteSpec {

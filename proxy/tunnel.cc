@@ -148,9 +148,9 @@ void Tunnel::count_end() {
   stats.dec(HttpStat::downstream_cx_upgrades_active);
   if (broken_) stats.inc(HttpStat::downstream_rq_rx_reset);
   stats.inc(HttpStat::downstream_rq_completed);
-  stats.inc(downstream_rq_class(101));
+  stats.inc(downstream_rq_class(terms_.status));
   listener.listener_http_stats().inc(ListenerHttpStat::downstream_rq_completed);
-  listener.listener_http_stats().inc(listener_rq_class(101));
+  listener.listener_http_stats().inc(listener_rq_class(terms_.status));
   stats.record(HttpStat::downstream_rq_time, static_cast<uint64_t>((now - terms_.started) / milliseconds(1)));
   if (terms_.log != nullptr)
     terms_.log->on_tunnel_over({.from_client_bytes = from_client_bytes_,

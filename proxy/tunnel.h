@@ -92,6 +92,7 @@ class Tunnel final : public Retired, public Link<Tunnel> {
     Instant upstream_started{};
     Instant ends_at = Instant::max();  // max_stream_duration
     Duration idle_timeout{};
+    uint16_t status = 101;  // as the client was told
   };
   explicit Tunnel(Terms terms);
   ~Tunnel() override;

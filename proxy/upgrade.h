@@ -16,6 +16,7 @@ struct Upgrade {
   std::unique_ptr<TunnelWatch> watch;
   Buffer early;                 // of an upstream of HTTP/2, behind its answer
   bool is_websocket = false;
+  bool terminates = false;      // CONNECT: the upstream is not asked in HTTP
   bool agreed = false;
   bool refused = false;         // the upstream's answer is an answer of HTTP
   bool client_ended = false;    // END_STREAM before the answer
@@ -28,8 +29,12 @@ struct UpgradeDeleter {
 };
 using UpgradePtr = std::unique_ptr<Upgrade, UpgradeDeleter>;
 
-// The first protocol in the value of an Upgrade field that the route allows, or, where it says nothing, the connection manager. Empty:
-// none of them.
-std::string_view allowed_upgrade(std::string_view offered, std::span<const UpgradeSpec> route, std::span<const UpgradeSpec> manager);
+// What the route, or, where it says nothing, the connection manager says of the first protocol in the value of an Upgrade field that is
+// allowed. Without a type: none of them is.
+struct AllowedUpgrade {
+  std::string_view type;  // as the request spells it
+  bool terminates = false;
+};
+AllowedUpgrade allowed_upgrade(std::string_view offered, std::span<const UpgradeSpec> route, std::span<const UpgradeSpec> manager);
 
 }  // namespace ringside

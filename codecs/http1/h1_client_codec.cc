@@ -16,6 +16,12 @@ void H1ClientCodec::open(StreamUser& user) {
   out_ = Out::head;
 }
 
+void H1ClientCodec::skip_http() {
+  in_ = In::tunnel;
+  out_ = Out::tunnel;
+  persistent_ = false;
+}
+
 // --- requests --------------------------------------------------------------------------------------------------------------
 
 void H1ClientCodec::send_informational(const Head&) { check_failed("a client sends no informational responses"); }
@@ -25,8 +31,9 @@ void H1ClientCodec::send_head(const Head& head, End end) {
   RS_CHECK(out_ == Out::head);
   const H1Fields fields = survey_fields(head.fields);
   if (fields.wrong_length) return fail_local("request with a wrong content-length");
-  if (head.method == "CONNECT") return fail_local("CONNECT to an upstream");
+  if (head.method == "CONNECT" && !head.upgrade) return fail_local("CONNECT to an upstream");
   upgrade_asked_ = head.upgrade;
+  connect_asked_ = upgrade_asked_ && head.method == "CONNECT";
   if (upgrade_asked_) end = End::yes;  // what follows is not HTTP's, and is sent when the upstream has agreed
   H1HeadPlan plan;
   if (upgrade_asked_) plan.upgrade = head.upgrade_protocol;
@@ -57,6 +64,7 @@ void H1ClientCodec::on_head() {
   H1Meaning meaning;
   H1Failure failure;
   const H1AnswerTo to = head_request_    ? H1AnswerTo::head_request
+                        : connect_asked_ ? H1AnswerTo::connect_request
                         : upgrade_asked_ ? H1AnswerTo::upgrade_request
                                          : H1AnswerTo::other_request;
   if (!check_response_head(parser_.head(), limits_, to, meaning, failure)) return fail(failure);

@@ -11,6 +11,8 @@ class H1ClientCodec final : public H1Codec {
 
   // Begins an exchange; the request follows by send_head, the response comes to `user`. Only when reusable().
   void open(StreamUser& user);
+  // Behind open(): there is no exchange in HTTP, and leave() may be called.
+  void skip_http();
   // The upstream sent FIN: the end of a body that is framed so; otherwise an error, if an answer was due. The error says
   // Retry::if_reused when not a byte of an answer had come.
   void on_end();

@@ -257,6 +257,7 @@ void H1Codec::end_exchange_if_over() {
   informationals_ = 0;
   response_begun_ = false;
   upgrade_asked_ = false;
+  connect_asked_ = false;
   in_ = peer_ == Origin::downstream ? In::start : In::idle;
   out_ = Out::idle;
   idle_due_ = true;

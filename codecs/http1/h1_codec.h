@@ -118,6 +118,7 @@ class H1Codec : public Stream {
   bool http10_peer_ : 1 = false;
   bool head_request_ : 1 = false;
   bool upgrade_asked_ : 1 = false;  // by the present request
+  bool connect_asked_ : 1 = false;  // and it is a CONNECT
   bool client_is_done_ : 1 = false;  // server: the client announced that its request is the last
   bool cr_skipped_ : 1 = false;  // server: of one empty line in front of the request line
   bool crlf_skipped_ : 1 = false;

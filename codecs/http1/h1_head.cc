@@ -278,6 +278,11 @@ bool check_response_head(H1Scratch& head, const H1Limits& limits, H1AnswerTo to,
     meaning.upgrade_protocol = fields.upgrade();
     return true;
   }
+  if (to == H1AnswerTo::connect_request && meaning.status / 100 == 2) {  // RFC 9110 9.3.6: it has no body, whatever it says
+    fields.drop_length();
+    meaning.upgrade = true;
+    return true;
+  }
   const bool informational = meaning.status < 200;
   if (informational || meaning.status == 204) {  // RFC 9110 6.4.1, 8.6
     if (fields.chunked()) return refuse(failure, "transfer-encoding in a response without body");

@@ -29,7 +29,7 @@ struct H1Meaning {
 
 // Each marks as dropped the lines that are not to be forwarded. False: refused, see `failure`.
 bool check_request_head(H1Scratch& head, const H1Limits& limits, H1Meaning& meaning, H1Failure& failure);
-enum class H1AnswerTo : uint8_t { head_request, upgrade_request, other_request };
+enum class H1AnswerTo : uint8_t { head_request, upgrade_request, connect_request, other_request };
 bool check_response_head(H1Scratch& head, const H1Limits& limits, H1AnswerTo to, H1Meaning& meaning,
                          H1Failure& failure);
 bool check_trailers(H1Scratch& trailers, H1Failure& failure);

@@ -23,7 +23,8 @@ void H1ServerCodec::on_head() {
   client_is_done_ = !persistent_ && meaning.framing == H1Framing::none && !meaning.upgrade;
   http10_peer_ = meaning.version == HttpVersion::http10;
   head_request_ = meaning.method == "HEAD";
-  upgrade_asked_ = meaning.upgrade && meaning.framing == H1Framing::none && meaning.method != "CONNECT";
+  upgrade_asked_ = meaning.upgrade && meaning.framing == H1Framing::none;
+  connect_asked_ = upgrade_asked_ && meaning.method == "CONNECT";
   out_ = Out::head;
   StreamUser& stream = user_.on_stream(*this);
   if (in_ == In::dead) return;
@@ -80,7 +81,7 @@ void H1ServerCodec::send_head(const Head& head, End end) {
   RS_CHECK(out_ == Out::head);
   const H1Fields fields = survey_fields(head.fields);
   if (fields.wrong_length) return fail_local("response with a wrong content-length");
-  if (head.status == 101 && upgrade_asked_) return send_upgrade(head);
+  if (connect_asked_ ? head.upgrade && head.status / 100 == 2 : head.status == 101 && upgrade_asked_) return send_upgrade(head);
   if (head.status < 200) return fail_local("informational status as the answer");
   // What comes behind a request to leave HTTP may be of the other protocol, also what is on its way still: it must not be taken for
   // a request.

@@ -118,15 +118,17 @@ H1Fields survey_fields(const HeaderMap& fields) {
 }
 
 size_t write_request_head(CodecSink& sink, const Head& head, const H1Fields& fields, const H1HeadPlan& plan) {
-  const bool good_path = (head.path.starts_with('/') || head.path == "*") && http::is_visible(head.path);
-  if (!good_path || !http::is_token(head.method) || !http::is_visible(head.authority)) return 0;
+  const bool connect = head.method == "CONNECT" && !head.authority.empty();  // RFC 9112 3.2.3
+  const std::string_view target = connect ? head.authority : head.path;
+  const bool good_target = connect || ((target.starts_with('/') || target == "*") && http::is_visible(target));
+  if (!good_target || !http::is_token(head.method) || !http::is_visible(head.authority)) return 0;
   constexpr std::string_view version = " HTTP/1.1\r\nhost: ";
-  const size_t room = head.method.size() + 1 + head.path.size() + version.size() + head.authority.size() + crlf.size() +
+  const size_t room = head.method.size() + 1 + target.size() + version.size() + head.authority.size() + crlf.size() +
                       fields.bytes + plan.upgrade.size() + plan_bytes_max;
   char* const begin = sink.reserve(room);
   char* out = put(begin, head.method);
   *out++ = ' ';
-  out = put(out, head.path);
+  out = put(out, target);
   out = put(out, version);
   out = put(out, head.authority);
   out = put(out, crlf);

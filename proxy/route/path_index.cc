@@ -129,6 +129,7 @@ PathIndex::PathIndex(const std::vector<RouteSpec>& routes) {
   std::vector<PathCondition> sensitive, folded;
   for (uint32_t order = 0; order < routes.size(); ++order) {
     const RouteSpec& route = routes[order];
+    if (route.match_kind == PathMatchKind::connect) continue;
     (route.case_sensitive ? sensitive : folded).push_back({route.match_path, route.match_kind, order});
   }
   sensitive_ = PathTrie(std::move(sensitive), Letters::as_they_are);

@@ -49,7 +49,7 @@ class PathTrie {
   Letters letters_ = Letters::as_they_are;
 };
 
-// Conditions of both kinds of case sensitivity.
+// Conditions of both kinds of case sensitivity; those for CONNECT have no path.
 class PathIndex {
  public:
   static constexpr uint32_t none = PathTrie::none;

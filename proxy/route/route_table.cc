@@ -102,6 +102,8 @@ std::expected<void, RouteProblem> RouteTable::build_host(const VirtualHostSpec& 
     host->routes_.push_back(std::move(*route));
   }
   host->index_ = PathIndex(spec.routes);
+  for (const Route& route : host->routes_)
+    if (host->connect_ == nullptr && route.spec().match_kind == PathMatchKind::connect) host->connect_ = &route;
   hosts_.push_back(std::move(host));
   return {};
 }
@@ -131,6 +133,12 @@ RouteMatch RouteTable::match(std::string_view authority, std::string_view path) 
   const VirtualHost& host = *hosts_[host_index];
   const uint32_t route = host.index_.match(path_without_query(path));
   return {route == PathIndex::none ? nullptr : &host.routes_[route], &host};
+}
+
+RouteMatch RouteTable::match_connect(std::string_view authority) const {
+  const uint32_t host_index = domains_.match(authority);
+  if (host_index == DomainIndex::none) return {};
+  return {hosts_[host_index]->connect_, hosts_[host_index].get()};
 }
 
 size_t RouteTable::memory_bytes() const {

@@ -63,6 +63,7 @@ class VirtualHost {
   bool most_specific_wins_ = false;
   std::vector<Route> routes_;
   PathIndex index_;
+  const Route* connect_ = nullptr;  // the first one for CONNECT
 };
 
 struct RouteMatch {
@@ -86,6 +87,8 @@ class RouteTable {
 
   // Both as TargetPolicy leaves them; `path` may have its query.
   RouteMatch match(std::string_view authority, std::string_view path) const;
+  // Of a CONNECT: the first route that is for these.
+  RouteMatch match_connect(std::string_view authority) const;
   const RouteConfigSpec& spec() const { return *spec_; }
   // Of the table itself, without the specs.
   size_t memory_bytes() const;

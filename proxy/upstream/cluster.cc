@@ -95,7 +95,7 @@ Endpoint::Endpoint(Cluster& cluster, std::shared_ptr<Host> host, uint32_t worker
 ConnectionPool& Endpoint::pool_on(ConnectionTerms terms, HttpVersion version) {
   if (own_pools_ == nullptr) own_pools_ = std::make_unique<OwnPools>();
   auto& by_key = own_pools_->by_key;
-  const UpstreamProtocol protocol = protocol_for(pool_.cluster(), version);
+  const UpstreamProtocol protocol = terms.raw ? UpstreamProtocol::http1 : protocol_for(pool_.cluster(), version);
   std::string key = terms.key() + static_cast<char>(protocol);
   if (const auto found = by_key.find(key); found != by_key.end()) return *found->second;
   if (by_key.size() >= own_pools_->sweep_at) {

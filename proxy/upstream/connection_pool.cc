@@ -6,6 +6,7 @@ namespace ringside {
 
 std::string ConnectionTerms::key() const {
   std::string key = server_name;
+  if (raw) key.append(1, '\0').append("raw");
   key.append(1, '\0').append(certificate_name).append(1, '\0');
   for (const Address* address : {&peer, &local}) key.append(reinterpret_cast<const char*>(address->data()), address->size());
   return key;

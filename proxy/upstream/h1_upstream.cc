@@ -20,6 +20,12 @@ Stream& H1Upstream::open(StreamUser& user) {
   return codec_;
 }
 
+Stream& H1Upstream::open_raw(StreamUser& user) {
+  Stream& stream = open(user);
+  codec_.skip_http();
+  return stream;
+}
+
 void H1Upstream::on_idle() {
   busy_ = false;
   check_exchanges_max();

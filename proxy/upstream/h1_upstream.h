@@ -10,6 +10,7 @@ class H1Upstream final : public UpstreamConnection {
   explicit H1Upstream(ConnectionPool& pool);
   uint32_t capacity() const override { return busy_ || closing_ || draining_ ? 0 : 1; }
   Stream& open(StreamUser& user) override;
+  Stream& open_raw(StreamUser& user) override;
   void abandon(Stream& stream, Error why) override;
   void relay_body() override { relays_ = true; }
   bool sends_piped() const override { return transport_->sends_piped(); }

@@ -11,6 +11,7 @@ class H2Upstream final : public UpstreamConnection {
   explicit H2Upstream(ConnectionPool& pool);
   uint32_t capacity() const override;
   Stream& open(StreamUser& user) override;
+  Stream& open_raw(StreamUser&) override { check_failed("HTTP/2 in a raw connection"); }
   void abandon(Stream& stream, Error why) override;
   void relay_body() override {}
   bool sends_piped() const override { return false; }

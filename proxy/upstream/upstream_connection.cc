@@ -42,6 +42,8 @@ UpstreamConnection* UpstreamConnection::make(ConnectionPool& pool) {
 UpstreamConnection::UpstreamConnection(ConnectionPool& pool)
     : pool_(pool), cluster_(pool.cluster()), worker_(cluster_.worker()), dialer_(worker_, *this) {}
 
+bool UpstreamConnection::is_raw() const { return pool_.terms() != nullptr && pool_.terms()->raw; }
+
 void UpstreamConnection::dial() {
   started_ = worker_.now();
   dialer_.dial(pool_.endpoint().host().address(), cluster_.spec().connect_timeout);
@@ -52,7 +54,7 @@ void UpstreamConnection::on_connected(int fd) {
   const Host& host = pool_.endpoint().host();
   shaking_hands_ = cluster_.has_tls(host);
   transport_ = cluster_.make_transport(fd, host, *this, pool_.terms(),
-                                       cluster_.chooses_alpn(host) ? alpn_of(pool_.protocol()) : std::vector<std::string>());
+                                       cluster_.chooses_alpn(host) && !is_raw() ? alpn_of(pool_.protocol()) : std::vector<std::string>());
   transport_->start(*this, spec.connection_buffer_bytes_max);
   if (!shaking_hands_) return on_agreed();
   // The handshake has what is left of the time to connect.

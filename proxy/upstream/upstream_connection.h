@@ -31,6 +31,8 @@ class UpstreamConnection : public Retired,
   virtual uint32_t capacity() const = 0;
   // Begins one; only with capacity. The response comes to `user`.
   virtual Stream& open(StreamUser& user) = 0;
+  // Begins a tunnel, without HTTP; only on terms that say so. leave_http() follows.
+  virtual Stream& open_raw(StreamUser& user) = 0;
   // The exchange of this stream gives up in the middle: nothing more comes to its user. HTTP/1: the connection closes.
   virtual void abandon(Stream& stream, Error why) = 0;
   // Nobody looks at the body of this response: see Transport::relay.
@@ -73,6 +75,7 @@ class UpstreamConnection : public Retired,
   // Counts an exchange, and drains after the last one that a connection may have.
   void count_exchange() { ++exchanges_; }
   void check_exchanges_max();
+  bool is_raw() const;
   Cluster& cluster() const { return cluster_; }
 
   // CodecSink and CodecUser
