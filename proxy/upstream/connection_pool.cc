@@ -1,5 +1,7 @@
 #include "proxy/upstream/connection_pool.h"
 
+#include <utility>
+
 #include "proxy/upstream/cluster.h"
 
 namespace ringside {
@@ -62,6 +64,7 @@ bool ConnectionPool::may_dial() const {
 
 void ConnectionPool::replace(UpstreamConnection& from, UpstreamConnection& by) {
   from.Link<UpstreamConnection>::unlink();
+  by.awaited = from.awaited;
   others_.push_back(by);
 }
 
@@ -114,15 +117,19 @@ void ConnectionPool::dial_one() {
   connection->dial();
 }
 
+// Dialed for somebody, and of use to him or gone: one that waits for the upstream's SETTINGS still counts as on its way.
+void ConnectionPool::note_arrival(UpstreamConnection& connection) {
+  if (std::exchange(connection.awaited, false)) --dialing_;
+}
+
 void ConnectionPool::on_connected(UpstreamConnection& connection) {
-  --dialing_;
   on_capacity(connection);
   // One was dialed for many, and turned out to take one at a time.
   while (protocol_ == UpstreamProtocol::by_alpn && more_to_dial() && may_dial()) dial_one();
 }
 
 void ConnectionPool::on_connect_failed(UpstreamConnection& connection, Error why) {
-  --dialing_;
+  note_arrival(connection);
   if (why.code != ErrorCode::cancelled) {
     cluster_.stats().inc(ClusterStat::upstream_cx_connect_fail);
     if (why.code == ErrorCode::timed_out) cluster_.stats().inc(ClusterStat::upstream_cx_connect_timeout);
@@ -138,6 +145,7 @@ void ConnectionPool::on_connect_failed(UpstreamConnection& connection, Error why
 }
 
 void ConnectionPool::on_capacity(UpstreamConnection& connection) {
+  if (connection.capacity() > 0) note_arrival(connection);
   while (!waiting_.empty() && connection.capacity() > 0) {
     LeaseUser& user = waiting_.front();
     give_up(user);
@@ -147,6 +155,7 @@ void ConnectionPool::on_capacity(UpstreamConnection& connection) {
 }
 
 void ConnectionPool::on_gone(UpstreamConnection& connection) {
+  note_arrival(connection);
   connection.Link<UpstreamConnection>::unlink();
   --connections_;
   cluster_.breaker().give(Resource::connections);

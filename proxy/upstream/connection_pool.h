@@ -76,6 +76,7 @@ class ConnectionPool {
   bool more_to_dial() const;
   bool may_dial() const;
   void sort(UpstreamConnection& connection);
+  void note_arrival(UpstreamConnection& connection);
   UpstreamConnection* take_ready();
   void fail_waiting(Error why);
 

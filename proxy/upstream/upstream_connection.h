@@ -55,6 +55,8 @@ class UpstreamConnection : public Retired,
   bool gone() const { return closing_; }
   // The pool's: it is among those that take exchanges.
   bool ready = false;
+  // The pool's: it has not taken an exchange yet, and one of those that wait is waited for by it.
+  bool awaited = true;
 
  protected:
   explicit UpstreamConnection(ConnectionPool& pool);
