@@ -97,6 +97,7 @@ class Part final : public FilterPart {
 }  // namespace
 
 FilterPart* GrpcHttp1BridgeFilter::start(FilterHost& host, const Head& request) const {
+  if (request.upgrade) return nullptr;  // whatever it calls itself, what follows is not gRPC
   Part::Does does;
   does.frames = spec_.upgrade_protobuf && request.fields.value(HeaderId::content_type) == protobuf_type;
   if (!does.frames && !is_grpc_request(request)) return nullptr;

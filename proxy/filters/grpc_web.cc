@@ -169,6 +169,7 @@ class Part final : public FilterPart {
 }  // namespace
 
 FilterPart* GrpcWebFilter::start(FilterHost& host, const Head& request) const {
+  if (request.upgrade) return nullptr;  // whatever it calls itself, what follows is not gRPC
   const std::string_view type = request.fields.value(HeaderId::content_type);
   if (!is_type(type, binary_type) && !is_type(type, text_type)) return nullptr;
   return host.make<Part>(host, request);
