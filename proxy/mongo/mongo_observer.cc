@@ -402,7 +402,7 @@ void MongoObserver::tell(const MongoReader& reader, const MongoReply* reply, con
   facts.delayed = entry.delayed;
   facts.took = took;
   facts.exhaust_follower = entry.exhaust_follower;
-  if (const MongoTexts* texts = entry.texts.get()) {
+  if (const MongoKeptTexts* texts = entry.texts.get()) {
     facts.command_name = texts->command_name;
     facts.database = texts->database;
     facts.collection = texts->collection;

@@ -83,7 +83,7 @@ StatScope mongo_collection_scope(std::string_view stat_prefix, std::string_view 
   return scope;
 }
 
-bool MongoNames::admit(std::string_view name) {
+bool MongoNameTable::admit(std::string_view name) {
   const std::string text(name);
   if (full_.load(std::memory_order_acquire)) return names_.contains(text);
   const std::lock_guard lock(mutex_);
@@ -94,7 +94,7 @@ bool MongoNames::admit(std::string_view name) {
   return true;
 }
 
-size_t MongoNames::size() const {
+size_t MongoNameTable::size() const {
   const std::lock_guard lock(mutex_);
   return names_.size();
 }
@@ -108,7 +108,7 @@ std::shared_ptr<const MongoChainStats> MongoChainStats::make(const MongoSpec& sp
   for (const std::string& name : spec.commands) add(name);
   add("unknown_command");
   for (auto* names : {&stats->collections, &stats->queries, &stats->sites, &stats->errors, &stats->applications, &stats->drivers})
-    *names = std::make_shared<MongoNames>(spec.names_max);
+    *names = std::make_shared<MongoNameTable>(spec.names_max);
   return stats;
 }
 
@@ -120,7 +120,7 @@ MongoCounters::MongoCounters(const MongoSpec& spec, const MongoChainStats& share
       queries_(registry, worker, shared.queries),
       sites_(registry, worker, shared.sites),
       errors_(registry, worker, shared.errors),
-      auths_(registry, worker, std::make_shared<MongoNames>(mechanisms.size())),
+      auths_(registry, worker, std::make_shared<MongoNameTable>(mechanisms.size())),
       applications_(registry, worker, shared.applications),
       drivers_(registry, worker, shared.drivers) {
   for (const auto& group : shared.commands) commands_.push_back(registry.cells(worker).block(group));

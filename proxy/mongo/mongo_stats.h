@@ -79,9 +79,9 @@ StatScope mongo_collection_scope(std::string_view stat_prefix, std::string_view 
 
 // The names of one kind that have statistics of their own: what is admitted stays. Shared by the workers of a chain; a worker asks
 // for a name that it has not had yet.
-class MongoNames {
+class MongoNameTable {
  public:
-  explicit MongoNames(size_t names_max) : names_max_(names_max) {}
+  explicit MongoNameTable(size_t names_max) : names_max_(names_max) {}
   bool admit(std::string_view name);
   size_t size() const;
 
@@ -98,14 +98,14 @@ struct MongoChainStats {
 
   StatGroup<MongoStat> all;
   std::vector<StatGroup<MongoCommandStat>> commands;  // as in the spec, then "unknown_command"
-  std::shared_ptr<MongoNames> collections, queries, sites, errors, applications, drivers;
+  std::shared_ptr<MongoNameTable> collections, queries, sites, errors, applications, drivers;
 };
 
 // Statistics by a name that peers choose, of one worker: a name costs one look-up once it is known.
 template <class Stat>
 class MongoStatMap {
  public:
-  MongoStatMap(StatsRegistry& registry, uint32_t worker, std::shared_ptr<MongoNames> names)
+  MongoStatMap(StatsRegistry& registry, uint32_t worker, std::shared_ptr<MongoNameTable> names)
       : registry_(registry), worker_(worker), names_(std::move(names)) {}
 
   // `scope(name is admitted)` is called once per name. Lives as long as this.
@@ -131,7 +131,7 @@ class MongoStatMap {
 
   StatsRegistry& registry_;
   const uint32_t worker_;
-  std::shared_ptr<MongoNames> names_;
+  std::shared_ptr<MongoNameTable> names_;
   std::unordered_map<std::string, std::unique_ptr<StatBlock<Stat>>, Hash, std::equal_to<>> blocks_;
   std::unique_ptr<StatBlock<Stat>> other_;
 };
