@@ -92,6 +92,18 @@ class MongoNameTable {
   std::atomic<bool> full_{false};
 };
 
+// The cursors that a chain saw opened and not ended. A client may use one on any of its connections, which are of any worker; and
+// what was opened before the chain was, or elsewhere, is not among them.
+class MongoCursorCount {
+ public:
+  void add() { open_.fetch_add(1, std::memory_order_relaxed); }
+  // How many of so many that ended were among them, at most.
+  uint64_t take(uint64_t ended);
+
+ private:
+  std::atomic<uint64_t> open_{0};
+};
+
 // What the workers of a filter chain share.
 struct MongoChainStats {
   static std::shared_ptr<const MongoChainStats> make(const MongoSpec& spec, StatsRegistry& registry);
@@ -99,6 +111,7 @@ struct MongoChainStats {
   StatGroup<MongoStat> all;
   std::vector<StatGroup<MongoCommandStat>> commands;  // as in the spec, then "unknown_command"
   std::shared_ptr<MongoNameTable> collections, queries, sites, errors, applications, drivers;
+  std::shared_ptr<MongoCursorCount> cursors;
 };
 
 // Statistics by a name that peers choose, of one worker: a name costs one look-up once it is known.
@@ -152,6 +165,9 @@ class MongoCounters {
   StatBlock<MongoAuthStat>& auth(std::string_view mechanism);
   StatBlock<MongoClientStat>& application(std::string_view name);
   StatBlock<MongoClientStat>& driver(std::string_view name);
+  // cursors_open, which never falls below zero.
+  void open_cursor();
+  void close_cursors(uint64_t count);
 
  private:
   std::string_view key(std::string_view first, std::string_view second);
@@ -167,6 +183,7 @@ class MongoCounters {
   MongoStatMap<MongoErrorStat> errors_;
   MongoStatMap<MongoAuthStat> auths_;
   MongoStatMap<MongoClientStat> applications_, drivers_;
+  const std::shared_ptr<MongoCursorCount> cursors_;
   std::string key_;  // of the look-up under way
 };
 
