@@ -17,47 +17,58 @@ namespace {
 // Those behind `binary` are rare.
 enum class Layout : uint8_t { fixed, counted, container, binary, scoped, pointer, regex, unknown };
 
-struct TypeInfo {
+// How long the values of a type are.
+struct TypeSize {
   Layout layout = Layout::unknown;
   uint8_t bytes = 0;  // fixed: of the value; else: beside what its length counts (of a container it counts itself)
   uint8_t least = 0;  // that its length may be
-  std::string_view name;
+  uint8_t unused = 0;
 };
 
-constexpr size_t types_known = 0x14;
+struct TypeInfo {
+  BsonType type{};
+  std::string_view name;
+  TypeSize size;
+};
 
-constexpr std::array<TypeInfo, types_known> type_table = {{
-    {},
-    {Layout::fixed, 8, 0, "double"},
-    {Layout::counted, 4, 1, "string"},
-    {Layout::container, 0, 5, "object"},
-    {Layout::container, 0, 5, "array"},
-    {Layout::binary, 5, 0, "binData"},
-    {Layout::fixed, 0, 0, "undefined"},
-    {Layout::fixed, 12, 0, "objectId"},
-    {Layout::fixed, 1, 0, "bool"},
-    {Layout::fixed, 8, 0, "date"},
-    {Layout::fixed, 0, 0, "null"},
-    {Layout::regex, 0, 0, "regex"},
-    {Layout::pointer, 0, 0, "dbPointer"},
-    {Layout::counted, 4, 1, "javascript"},
-    {Layout::counted, 4, 1, "symbol"},
-    {Layout::scoped, 0, 0, "javascriptWithScope"},
-    {Layout::fixed, 4, 0, "int32"},
-    {Layout::fixed, 8, 0, "timestamp"},
-    {Layout::fixed, 8, 0, "int64"},
-    {Layout::fixed, 16, 0, "decimal128"},
-}};
-constexpr TypeInfo max_key_info{Layout::fixed, 0, 0, "maxKey"};
-constexpr TypeInfo min_key_info{Layout::fixed, 0, 0, "minKey"};
+constexpr auto type_infos = std::to_array<TypeInfo>({
+    {BsonType::real, "double", {Layout::fixed, 8}},
+    {BsonType::text, "string", {Layout::counted, 4, 1}},
+    {BsonType::document, "object", {Layout::container, 0, 5}},
+    {BsonType::array, "array", {Layout::container, 0, 5}},
+    {BsonType::binary, "binData", {Layout::binary, 5}},
+    {BsonType::undefined, "undefined", {Layout::fixed}},
+    {BsonType::object_id, "objectId", {Layout::fixed, 12}},
+    {BsonType::boolean, "bool", {Layout::fixed, 1}},
+    {BsonType::date, "date", {Layout::fixed, 8}},
+    {BsonType::null, "null", {Layout::fixed}},
+    {BsonType::regex, "regex", {Layout::regex}},
+    {BsonType::db_pointer, "dbPointer", {Layout::pointer}},
+    {BsonType::code, "javascript", {Layout::counted, 4, 1}},
+    {BsonType::symbol, "symbol", {Layout::counted, 4, 1}},
+    {BsonType::code_with_scope, "javascriptWithScope", {Layout::scoped}},
+    {BsonType::int32, "int32", {Layout::fixed, 4}},
+    {BsonType::timestamp, "timestamp", {Layout::fixed, 8}},
+    {BsonType::int64, "int64", {Layout::fixed, 8}},
+    {BsonType::decimal128, "decimal128", {Layout::fixed, 16}},
+    {BsonType::max_key, "maxKey", {Layout::fixed}},
+    {BsonType::min_key, "minKey", {Layout::fixed}},
+});
 
-const TypeInfo& info_of(BsonType type) {
-  const auto number = static_cast<uint8_t>(type);
-  if (number < types_known) return type_table[number];
-  if (type == BsonType::max_key) return max_key_info;
-  if (type == BsonType::min_key) return min_key_info;
-  return type_table[0];
-}
+constexpr std::array<TypeSize, 256> type_sizes = [] {
+  std::array<TypeSize, 256> sizes;
+  for (const TypeInfo& info : type_infos) sizes[static_cast<uint8_t>(info.type)] = info.size;
+  return sizes;
+}();
+
+constexpr std::array<std::string_view, static_cast<size_t>(BsonType::decimal128) + 1> type_names = [] {
+  std::array<std::string_view, static_cast<size_t>(BsonType::decimal128) + 1> names;
+  for (const TypeInfo& info : type_infos)
+    if (info.type <= BsonType::decimal128) names[static_cast<uint8_t>(info.type)] = info.name;
+  return names;
+}();
+
+const TypeSize& size_of(BsonType type) { return type_sizes[static_cast<uint8_t>(type)]; }
 
 uint32_t read_u32(const char* bytes) {
   uint32_t value = 0;
@@ -66,7 +77,7 @@ uint32_t read_u32(const char* bytes) {
 }
 
 // How many bytes stand before the first NUL; `size` when there is none. Names are short: sixteen at a time find most at once.
-size_t find_nul(const char* bytes, size_t size) {
+inline size_t find_nul(const char* bytes, size_t size) {
   size_t at = 0;
   for (; size - at >= 16; at += 16) {
     const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + at));
@@ -84,7 +95,11 @@ constexpr uint32_t object_id_bytes = 12;
 
 static_assert(std::endian::native == std::endian::little, "BSON is read as it lies in memory");
 
-std::string_view name_of(BsonType type) { return info_of(type).name; }
+std::string_view name_of(BsonType type) {
+  const auto number = static_cast<uint8_t>(type);
+  if (type == BsonType::max_key || type == BsonType::min_key) return type == BsonType::max_key ? "maxKey" : "minKey";
+  return number < type_names.size() ? type_names[number] : std::string_view();
+}
 
 void BsonWalker::begin(uint32_t bytes_max) {
   at_ = 0;
@@ -130,81 +145,88 @@ bool BsonWalker::keep(std::string_view part) {
   return kept == part.size();
 }
 
-// Where the value under way ends, when all of it stands in `bytes` and is as it should be; SIZE_MAX: it is not as simple.
-inline size_t BsonWalker::end_of_value(const char* bytes, size_t near) const {
-  const TypeInfo& info = info_of(type_);
-  if (info.layout == Layout::fixed) return info.bytes <= near ? info.bytes : SIZE_MAX;
-  if (info.layout > Layout::binary || near < lengths_bytes) return SIZE_MAX;
-  const uint32_t length = read_u32(bytes);
-  if (length > INT32_MAX || length < info.least) return SIZE_MAX;
-  const size_t size = size_t{length} + info.bytes;
-  return size <= near ? size : SIZE_MAX;
+inline BsonStep BsonWalker::leave() {
+  if (room() != 0) return fail(MongoFailure::bson_length);
+  state_ = State::type;
+  if (depth_ == 0) {
+    state_ = State::over;
+    return BsonStep::done;
+  }
+  --depth_;
+  return BsonStep::leave;
 }
 
-// The value that ends there is wanted. false: it is left to the slower way.
-inline bool BsonWalker::take_value(const char* bytes, size_t end) {
-  const Layout layout = info_of(type_).layout;
-  if (layout > Layout::counted || (layout == Layout::counted && bytes[end - 1] != '\0')) return false;
+// All of the wanted value stands there. false: it is left to the slower way.
+inline bool BsonWalker::take_value(const char* bytes, size_t size) {
+  const Layout layout = size_of(type_).layout;
   if (layout == Layout::fixed) {
-    text_ = {bytes, end};
+    text_ = {bytes, size};
     return true;
   }
-  const size_t size = end - lengths_bytes - 1;
-  text_cut_ = size > mongo::bson_text_bytes_max;
-  text_ = {bytes + lengths_bytes, text_cut_ ? mongo::bson_text_bytes_max : size};
-  return true;
-}
-
-// The container whose length is next; false: it is left to the slower way.
-inline bool BsonWalker::enter_at_once(std::string_view& bytes) {
-  if (info_of(type_).layout != Layout::container || bytes.size() < lengths_bytes || room() <= lengths_bytes)
-    return false;
-  const uint32_t length = read_u32(bytes.data());
-  if (length < mongo::bson_document_bytes_min || length >= room() || depth_ + 1 >= mongo::bson_depth_max) return false;
-  ends_[++depth_] = at_ + length;
-  consume(bytes, lengths_bytes);
+  if (layout != Layout::counted || bytes[size - 1] != '\0') return false;
+  const size_t text_bytes = size - lengths_bytes - 1;
+  text_cut_ = text_bytes > mongo::bson_text_bytes_max;
+  text_ = {bytes + lengths_bytes, text_cut_ ? mongo::bson_text_bytes_max : text_bytes};
   return true;
 }
 
 // Most elements stand in one piece: value, type and name are read at once here. What is not so simple, or wrong, is left as it
 // is to the slower way.
 BsonStep BsonWalker::next(std::string_view& bytes) {
-  if (gathered_bytes_ != 0 || (state_ != State::value && state_ != State::type)) return next_in_pieces(bytes);
+  if (state_ > State::value || gathered_bytes_ != 0) return next_in_pieces(bytes);
   const char* at = bytes.data();
+  size_t near = std::min<size_t>(bytes.size(), room());
   if (state_ == State::value) {
-    if (action_ == Action::enter) {
-      if (!enter_at_once(bytes)) return next_in_pieces(bytes);
-      at = bytes.data();
-    } else {
-      const size_t near = std::min<size_t>(bytes.size(), room());
-      const size_t value_end = end_of_value(at, near);
-      if (value_end >= near) return next_in_pieces(bytes);
-      if (action_ == Action::want) {
-        if (!take_value(at, value_end)) return next_in_pieces(bytes);
-        consume(bytes, value_end);
-        state_ = State::type;
-        return BsonStep::value;
-      }
-      at += value_end;
+    const TypeSize info = size_of(type_);
+    size_t size = info.bytes;
+    if (info.layout != Layout::fixed) {
+      if (info.layout > Layout::binary || near < lengths_bytes) return next_in_pieces(bytes);
+      const uint32_t length = read_u32(at);
+      if (length > INT32_MAX || length < info.least) return next_in_pieces(bytes);
+      size += length;
     }
-    state_ = State::type;
+    if (action_ == Action::enter) {
+      if (info.layout != Layout::container || size >= room() || depth_ + 1 >= mongo::bson_depth_max)
+        return next_in_pieces(bytes);
+      ends_[++depth_] = at_ + static_cast<uint32_t>(size);
+      near = std::min<size_t>(bytes.size(), size);
+      size = lengths_bytes;
+    } else if (size >= near) {
+      return next_in_pieces(bytes);
+    } else if (action_ == Action::want) {
+      if (!take_value(at, size)) return next_in_pieces(bytes);
+      consume(bytes, size);
+      state_ = State::type;
+      return BsonStep::value;
+    }
+    at += size;
+    near -= size;
   }
-  consume(bytes, static_cast<size_t>(at - bytes.data()));
-  const size_t near = std::min<size_t>(bytes.size(), room());
-  if (near == 0) return next_in_pieces(bytes);
-  type_ = static_cast<BsonType>(static_cast<uint8_t>(*at));
-  if (type_ == BsonType::end) {
-    consume(bytes, 1);
-    return leave();
+  return next_key(bytes, at, near);
+}
+
+// What stands before `at` is over; of the container, so many bytes are there from it on.
+inline BsonStep BsonWalker::next_key(std::string_view& bytes, const char* at, size_t near) {
+  const auto before = static_cast<size_t>(at - bytes.data());
+  state_ = State::type;
+  if (near != 0) {
+    type_ = static_cast<BsonType>(static_cast<uint8_t>(*at));
+    if (type_ == BsonType::end) {
+      consume(bytes, before + 1);
+      return leave();
+    }
+    const size_t key_bytes = find_nul(at + 1, near - 1);
+    if (key_bytes < near - 1 && key_bytes <= mongo::bson_text_bytes_max) {
+      key_ = {at + 1, key_bytes};
+      key_cut_ = false;
+      consume(bytes, before + key_bytes + 2);
+      state_ = State::value;
+      action_ = Action::skip;
+      return BsonStep::element;
+    }
   }
-  const size_t key_bytes = find_nul(at + 1, near - 1);
-  if (key_bytes == near - 1 || key_bytes > mongo::bson_text_bytes_max) return next_in_pieces(bytes);
-  key_ = {at + 1, key_bytes};
-  key_cut_ = false;
-  consume(bytes, key_bytes + 2);
-  state_ = State::value;
-  action_ = Action::skip;
-  return BsonStep::element;
+  consume(bytes, before);
+  return next_in_pieces(bytes);
 }
 
 BsonStep BsonWalker::next_in_pieces(std::string_view& bytes) {
@@ -251,17 +273,6 @@ BsonStep BsonWalker::begin_document(std::string_view& bytes) {
   return BsonStep::more;
 }
 
-BsonStep BsonWalker::leave() {
-  if (room() != 0) return fail(MongoFailure::bson_length);
-  state_ = State::type;
-  if (depth_ == 0) {
-    state_ = State::over;
-    return BsonStep::done;
-  }
-  --depth_;
-  return BsonStep::leave;
-}
-
 BsonStep BsonWalker::read_key(std::string_view& bytes) {
   const size_t near = std::min<size_t>(bytes.size(), room());
   const size_t length = find_nul(bytes.data(), near);
@@ -286,7 +297,7 @@ BsonStep BsonWalker::read_key(std::string_view& bytes) {
 }
 
 BsonStep BsonWalker::read_value(std::string_view& bytes) {
-  const TypeInfo& info = info_of(type_);
+  const TypeSize& info = size_of(type_);
   switch (info.layout) {
     case Layout::fixed:
       if (info.bytes >= room()) return fail(MongoFailure::bson_length);
@@ -338,7 +349,7 @@ BsonStep BsonWalker::read_sized(std::string_view& bytes) {
   if (length_field == nullptr) return BsonStep::more;
   const uint32_t length = read_u32(length_field);
   if (length > INT32_MAX) return fail(MongoFailure::bson_length);
-  const Layout layout = info_of(type_).layout;
+  const Layout layout = size_of(type_).layout;
   switch (layout) {
     case Layout::container:
       if (length < mongo::bson_document_bytes_min) return fail(MongoFailure::bson_length);

@@ -90,13 +90,12 @@ class BsonWalker {
   uint32_t read_bytes() const { return at_; }
 
  private:
-  enum class State : uint8_t { length, type, key, value, sized, text, skip, regex, over };
+  enum class State : uint8_t { type, value, length, key, sized, text, skip, regex, over };
   enum class Action : uint8_t { skip, enter, want };
 
   BsonStep next_in_pieces(std::string_view& bytes);
-  size_t end_of_value(const char* bytes, size_t near) const;
-  bool enter_at_once(std::string_view& bytes);
-  bool take_value(const char* bytes, size_t end);
+  BsonStep next_key(std::string_view& bytes, const char* at, size_t near);
+  bool take_value(const char* bytes, size_t size);
   BsonStep begin_document(std::string_view& bytes);
   BsonStep read_key(std::string_view& bytes);
   BsonStep read_value(std::string_view& bytes);

@@ -26,14 +26,14 @@ MongoChain::MongoChain(const MongoSpec& spec, const MongoChainStats& stats, std:
   held_bytes_max_ = judge_->judge_bytes_max();
 }
 
-std::unique_ptr<MongoTexts> MongoChain::take_texts() {
-  if (idle_texts_.empty()) return std::make_unique<MongoTexts>();
+std::unique_ptr<MongoKeptTexts> MongoChain::take_texts() {
+  if (idle_texts_.empty()) return std::make_unique<MongoKeptTexts>();
   auto texts = std::move(idle_texts_.back());
   idle_texts_.pop_back();
   return texts;
 }
 
-void MongoChain::give_back(std::unique_ptr<MongoTexts> texts) {
+void MongoChain::give_back(std::unique_ptr<MongoKeptTexts> texts) {
   if (texts != nullptr && idle_texts_.size() < idle_texts_max) idle_texts_.push_back(std::move(texts));
 }
 

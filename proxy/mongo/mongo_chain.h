@@ -42,8 +42,8 @@ class MongoChain {
   // Emptied by its user.
   std::string& scratch() { return scratch_; }
 
-  std::unique_ptr<MongoTexts> take_texts();
-  void give_back(std::unique_ptr<MongoTexts> texts);
+  std::unique_ptr<MongoKeptTexts> take_texts();
+  void give_back(std::unique_ptr<MongoKeptTexts> texts);
 
  private:
   const MongoSpec& spec_;
@@ -58,7 +58,7 @@ class MongoChain {
   size_t held_bytes_max_ = 16 * 1024 * 1024 + 64 * 1024;
   int32_t next_request_id_ = 0x40000000;
   std::string scratch_;
-  std::vector<std::unique_ptr<MongoTexts>> idle_texts_;
+  std::vector<std::unique_ptr<MongoKeptTexts>> idle_texts_;
 };
 
 }  // namespace ringside

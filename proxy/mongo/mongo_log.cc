@@ -47,7 +47,7 @@ void append_request(std::string& out, const MongoPending& request) {
   number(out, "id", request.header.request_id);
   number(out, "response_to", request.header.response_to);
   flags(out, request.flags);
-  if (const MongoTexts* texts = request.texts.get(); texts != nullptr && !texts->database.empty()) {
+  if (const MongoKeptTexts* texts = request.texts.get(); texts != nullptr && !texts->database.empty()) {
     out += ",\"collection\":\"";
     append_json_escaped(out, texts->database);
     if (!texts->collection.empty()) append_json_escaped(out += '.', texts->collection);
@@ -125,7 +125,7 @@ void MongoLog::write(const MongoLogRecord& record) {
   append_reply(line_, record);
   text(line_, "upstream_host", peer.upstream_host);
   text(line_, "outcome", text_of(record.outcome));
-  if (const MongoTexts* texts = request.texts.get()) {
+  if (const MongoKeptTexts* texts = request.texts.get()) {
     text(line_, "command", texts->command_name);
     text(line_, "database", texts->database);
     text(line_, "collection", texts->collection);

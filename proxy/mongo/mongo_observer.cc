@@ -135,7 +135,7 @@ void MongoObserver::count_request(const MongoRequest& request) {
   const bool kills = request.opcode == MongoOpcode::kill_cursors || request.command == MongoCommand::kill_cursors;
   if (kills && request.cursors > 0) {
     stats_.inc(MongoStat::cursor_killed, request.cursors);
-    stats_.dec(MongoStat::cursors_open, request.cursors);
+    chain_.counters().close_cursors(request.cursors);
   }
 }
 
@@ -190,7 +190,8 @@ void MongoObserver::end_request(const MongoReader& reader, Seen seen) {
   if (!seen.facts) {
     // Nobody knows whether it is answered: most are.
     const MongoOpcode opcode = entry.opcode;
-    if (opcode == MongoOpcode::msg || opcode == MongoOpcode::compressed || opcode == MongoOpcode::query) add_pending(std::move(entry));
+    if (opcode == MongoOpcode::msg || opcode == MongoOpcode::compressed || opcode == MongoOpcode::query)
+      add_pending(std::move(entry), reader.header().request_id);
     return;
   }
   count_opcode(request.opcode);
@@ -210,14 +211,14 @@ void MongoObserver::end_request(const MongoReader& reader, Seen seen) {
     entry.collection_stats->record(MongoCollectionStat::request_size, bytes);
   }
   entry.auth = auth_step(request);
-  if (request.expects_reply()) return add_pending(std::move(entry));
+  if (request.expects_reply()) return add_pending(std::move(entry), reader.header().request_id);
   write_log(entry, MongoOutcome::one_way);
   chain_.give_back(std::move(entry.texts));
 }
 
-void MongoObserver::add_pending(MongoPending entry) {
+void MongoObserver::add_pending(MongoPending entry, int32_t id) {
   bool replaced = false;
-  MongoPending* const place = pending_.add(entry.header.request_id, replaced);
+  MongoPending* const place = pending_.add(id, replaced);
   reply_to_ = nullptr;  // entries may have moved
   if (place == nullptr) {
     stats_.inc(MongoStat::pending_overflow);
@@ -266,7 +267,15 @@ void MongoObserver::count_drain() { stats_.inc(MongoStat::cx_drain_close); }
 
 // --- replies -----------------------------------------------------------------------------------------------------------
 
-void MongoObserver::begin_reply(const MongoHeader& header) { reply_to_ = pending_.find(header.response_to); }
+// What follows the first reply of an exhaust request answers that reply (mongod), or the request once more (other servers).
+MongoPending* MongoObserver::find_request_of(int32_t response_to) {
+  if (MongoPending* const found = pending_.find(response_to)) return found;
+  if (response_to != follower_request_id_) return nullptr;
+  MongoPending* const follower = pending_.find(follower_at_id_);
+  return follower != nullptr && follower->exhaust_follower && follower->header.request_id == response_to ? follower : nullptr;
+}
+
+void MongoObserver::begin_reply(const MongoHeader& header) { reply_to_ = find_request_of(header.response_to); }
 
 void MongoObserver::end_reply(const MongoReader& reader, Seen seen) {
   count_checksum(reader.checksum());
@@ -283,7 +292,7 @@ void MongoObserver::end_reply(const MongoReader& reader, Seen seen) {
       if (reply.cursor_id != 0) stats_.inc(MongoStat::op_reply_valid_cursor);
     }
   }
-  reply_to_ = pending_.find(reader.header().response_to);  // requests may have moved it since its header
+  reply_to_ = find_request_of(reader.header().response_to);  // requests may have moved it since its header
   if (reply_to_ == nullptr) return stats_.inc(MongoStat::reply_unexpected);
   MongoPending entry = pending_.take(*std::exchange(reply_to_, nullptr));
   stats_.dec(MongoStat::op_query_active);
@@ -291,11 +300,11 @@ void MongoObserver::end_reply(const MongoReader& reader, Seen seen) {
   tell(reader, seen.facts ? &reply : nullptr, entry);
   const bool more = seen.facts && (reply.more_to_come() || (reply.opcode == MongoOpcode::reply && entry.exhaust && reply.cursor_id != 0));
   if (!more) return chain_.give_back(std::move(entry.texts));
-  // The next reply answers this one.
-  entry.header.request_id = reader.header().request_id;
+  follower_request_id_ = entry.header.request_id;
+  follower_at_id_ = reader.header().request_id;
   entry.exhaust_follower = true;
   entry.sent = chain_.worker().now();
-  add_pending(std::move(entry));
+  add_pending(std::move(entry), follower_at_id_);
 }
 
 void MongoObserver::count_times(const MongoPending& entry, uint64_t took_ms) {
@@ -348,14 +357,14 @@ void MongoObserver::count_cursor(const MongoReply& reply, const MongoPending& en
   if (continues) {
     if (lost) {
       stats_.inc(MongoStat::cursor_not_found);
-      stats_.dec(MongoStat::cursors_open);
+      chain_.counters().close_cursors(1);
     } else if (!reply.failed() && reply.cursor_id == 0 && (reply.has_cursor || reply.opcode == MongoOpcode::reply)) {
       stats_.inc(MongoStat::cursor_exhausted);
-      stats_.dec(MongoStat::cursors_open);
+      chain_.counters().close_cursors(1);
     }
   } else if (reply.cursor_id != 0) {
     stats_.inc(MongoStat::cursor_opened);
-    stats_.inc(MongoStat::cursors_open);
+    chain_.counters().open_cursor();
   }
 }
 
@@ -402,7 +411,7 @@ void MongoObserver::tell(const MongoReader& reader, const MongoReply* reply, con
   facts.delayed = entry.delayed;
   facts.took = took;
   facts.exhaust_follower = entry.exhaust_follower;
-  if (const MongoTexts* texts = entry.texts.get()) {
+  if (const MongoKeptTexts* texts = entry.texts.get()) {
     facts.command_name = texts->command_name;
     facts.database = texts->database;
     facts.collection = texts->collection;

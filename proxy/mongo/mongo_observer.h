@@ -57,7 +57,8 @@ class MongoObserver {
   void describe(const MongoReader& reader, Seen seen, MongoPending& entry);
   void keep_texts(const MongoReader& reader, MongoPending& entry);
   MongoAuthStep auth_step(const MongoRequest& request);
-  void add_pending(MongoPending entry);
+  void add_pending(MongoPending entry, int32_t id);
+  MongoPending* find_request_of(int32_t response_to);
 
   void count_reply(const MongoReader& reader, const MongoReply& reply, const MongoPending& entry);
   void count_times(const MongoPending& entry, uint64_t took_ms);
@@ -73,6 +74,8 @@ class MongoObserver {
   MongoPeer peer_;
   MongoPendingTable pending_;
   MongoPending* reply_to_ = nullptr;  // of the reply under way
+  // The exhaust request whose further replies were followed last: its own id, and that under which it waits.
+  int32_t follower_request_id_ = 0, follower_at_id_ = 0;
   // Of the request under way.
   Duration delayed_{0};
   int32_t denied_code_ = 0;

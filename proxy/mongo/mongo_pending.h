@@ -11,7 +11,7 @@
 namespace ringside {
 
 // What a log says of a request when its reply is there. Kept and used again, with its memory.
-struct MongoTexts {
+struct MongoKeptTexts {
   std::string command_name, database, collection, comment, call_site, body;
 };
 
@@ -26,7 +26,7 @@ struct MongoPending {
   StatBlock<MongoCollectionStat>* collection_stats = nullptr;
   StatBlock<MongoQueryStat>* query_stats = nullptr;
   StatBlock<MongoQueryStat>* site_stats = nullptr;
-  std::unique_ptr<MongoTexts> texts;  // null: nobody wants them
+  std::unique_ptr<MongoKeptTexts> texts;  // null: nobody wants them
   uint32_t flags = 0;
   uint32_t documents = 0;
   MongoOpcode opcode = MongoOpcode::none;

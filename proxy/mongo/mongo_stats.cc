@@ -83,7 +83,7 @@ StatScope mongo_collection_scope(std::string_view stat_prefix, std::string_view 
   return scope;
 }
 
-bool MongoNames::admit(std::string_view name) {
+bool MongoNameTable::admit(std::string_view name) {
   const std::string text(name);
   if (full_.load(std::memory_order_acquire)) return names_.contains(text);
   const std::lock_guard lock(mutex_);
@@ -94,9 +94,16 @@ bool MongoNames::admit(std::string_view name) {
   return true;
 }
 
-size_t MongoNames::size() const {
+size_t MongoNameTable::size() const {
   const std::lock_guard lock(mutex_);
   return names_.size();
+}
+
+uint64_t MongoCursorCount::take(uint64_t ended) {
+  uint64_t open = open_.load(std::memory_order_relaxed);
+  while (!open_.compare_exchange_weak(open, open - std::min(open, ended), std::memory_order_relaxed)) {
+  }
+  return std::min(open, ended);
 }
 
 std::shared_ptr<const MongoChainStats> MongoChainStats::make(const MongoSpec& spec, StatsRegistry& registry) {
@@ -108,7 +115,8 @@ std::shared_ptr<const MongoChainStats> MongoChainStats::make(const MongoSpec& sp
   for (const std::string& name : spec.commands) add(name);
   add("unknown_command");
   for (auto* names : {&stats->collections, &stats->queries, &stats->sites, &stats->errors, &stats->applications, &stats->drivers})
-    *names = std::make_shared<MongoNames>(spec.names_max);
+    *names = std::make_shared<MongoNameTable>(spec.names_max);
+  stats->cursors = std::make_shared<MongoCursorCount>();
   return stats;
 }
 
@@ -120,9 +128,10 @@ MongoCounters::MongoCounters(const MongoSpec& spec, const MongoChainStats& share
       queries_(registry, worker, shared.queries),
       sites_(registry, worker, shared.sites),
       errors_(registry, worker, shared.errors),
-      auths_(registry, worker, std::make_shared<MongoNames>(mechanisms.size())),
+      auths_(registry, worker, std::make_shared<MongoNameTable>(mechanisms.size())),
       applications_(registry, worker, shared.applications),
-      drivers_(registry, worker, shared.drivers) {
+      drivers_(registry, worker, shared.drivers),
+      cursors_(shared.cursors) {
   for (const auto& group : shared.commands) commands_.push_back(registry.cells(worker).block(group));
   by_command_.fill(other_command_);
   unusual_.resize(spec.commands.size());
@@ -134,6 +143,13 @@ MongoCounters::MongoCounters(const MongoSpec& spec, const MongoChainStats& share
       by_command_[static_cast<size_t>(command)] = static_cast<uint16_t>(i);
   }
 }
+
+void MongoCounters::open_cursor() {
+  cursors_->add();
+  all_.inc(MongoStat::cursors_open);
+}
+
+void MongoCounters::close_cursors(uint64_t count) { all_.dec(MongoStat::cursors_open, cursors_->take(count)); }
 
 StatBlock<MongoCommandStat>& MongoCounters::command(MongoCommand command, std::string_view name) {
   if (command != MongoCommand::unknown) return commands_[by_command_[static_cast<size_t>(command)]];

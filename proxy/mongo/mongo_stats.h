@@ -79,9 +79,9 @@ StatScope mongo_collection_scope(std::string_view stat_prefix, std::string_view 
 
 // The names of one kind that have statistics of their own: what is admitted stays. Shared by the workers of a chain; a worker asks
 // for a name that it has not had yet.
-class MongoNames {
+class MongoNameTable {
  public:
-  explicit MongoNames(size_t names_max) : names_max_(names_max) {}
+  explicit MongoNameTable(size_t names_max) : names_max_(names_max) {}
   bool admit(std::string_view name);
   size_t size() const;
 
@@ -92,20 +92,33 @@ class MongoNames {
   std::atomic<bool> full_{false};
 };
 
+// The cursors that a chain saw opened and not ended. A client may use one on any of its connections, which are of any worker; and
+// what was opened before the chain was, or elsewhere, is not among them.
+class MongoCursorCount {
+ public:
+  void add() { open_.fetch_add(1, std::memory_order_relaxed); }
+  // How many of so many that ended were among them, at most.
+  uint64_t take(uint64_t ended);
+
+ private:
+  std::atomic<uint64_t> open_{0};
+};
+
 // What the workers of a filter chain share.
 struct MongoChainStats {
   static std::shared_ptr<const MongoChainStats> make(const MongoSpec& spec, StatsRegistry& registry);
 
   StatGroup<MongoStat> all;
   std::vector<StatGroup<MongoCommandStat>> commands;  // as in the spec, then "unknown_command"
-  std::shared_ptr<MongoNames> collections, queries, sites, errors, applications, drivers;
+  std::shared_ptr<MongoNameTable> collections, queries, sites, errors, applications, drivers;
+  std::shared_ptr<MongoCursorCount> cursors;
 };
 
 // Statistics by a name that peers choose, of one worker: a name costs one look-up once it is known.
 template <class Stat>
 class MongoStatMap {
  public:
-  MongoStatMap(StatsRegistry& registry, uint32_t worker, std::shared_ptr<MongoNames> names)
+  MongoStatMap(StatsRegistry& registry, uint32_t worker, std::shared_ptr<MongoNameTable> names)
       : registry_(registry), worker_(worker), names_(std::move(names)) {}
 
   // `scope(name is admitted)` is called once per name. Lives as long as this.
@@ -131,7 +144,7 @@ class MongoStatMap {
 
   StatsRegistry& registry_;
   const uint32_t worker_;
-  std::shared_ptr<MongoNames> names_;
+  std::shared_ptr<MongoNameTable> names_;
   std::unordered_map<std::string, std::unique_ptr<StatBlock<Stat>>, Hash, std::equal_to<>> blocks_;
   std::unique_ptr<StatBlock<Stat>> other_;
 };
@@ -152,6 +165,9 @@ class MongoCounters {
   StatBlock<MongoAuthStat>& auth(std::string_view mechanism);
   StatBlock<MongoClientStat>& application(std::string_view name);
   StatBlock<MongoClientStat>& driver(std::string_view name);
+  // cursors_open, which never falls below zero.
+  void open_cursor();
+  void close_cursors(uint64_t count);
 
  private:
   std::string_view key(std::string_view first, std::string_view second);
@@ -167,6 +183,7 @@ class MongoCounters {
   MongoStatMap<MongoErrorStat> errors_;
   MongoStatMap<MongoAuthStat> auths_;
   MongoStatMap<MongoClientStat> applications_, drivers_;
+  const std::shared_ptr<MongoCursorCount> cursors_;
   std::string key_;  // of the look-up under way
 };
 

@@ -52,6 +52,7 @@ TEST(MongoWriter, MessagesAndNames) {
   EXPECT_EQ(mongo_message(bson(R"({"ok": 1})"), 7, 0), msg(kind0(R"({"ok": 1})")));
   EXPECT_EQ(mongo_code_name(11000), "DuplicateKey");
   EXPECT_EQ(mongo_code_name(13), "Unauthorized");
+  EXPECT_EQ(mongo_code_name(17), "ProtocolError");
   EXPECT_EQ(mongo_code_name(12345), "");
 }
 

@@ -17,7 +17,7 @@ HELLO = {"hello", "isMaster"}
 OPCODES = {MSG: "op_msg", QUERY: "op_query", GET_MORE: "op_get_more", INSERT: "op_insert", UPDATE: "op_update", DELETE: "op_delete",
            KILL_CURSORS: "op_kill_cursors"}
 # Of servers that send no names: those that the proxy knows and a test provokes.
-CODES = {59: "CommandNotFound"}
+CODES = {17: "ProtocolError", 59: "CommandNotFound"}
 QUERY_FLAGS = {1: "op_query_tailable_cursor", 4: "op_query_no_cursor_timeout", 5: "op_query_await_data", 6: "op_query_exhaust"}
 
 
@@ -25,7 +25,7 @@ class Request:
     """A request, told of in words that do not depend on its opcode."""
 
     def __init__(self, message, size):
-        self.opcode, self.size, self.flags = message.opcode, size, 0
+        self.opcode, self.request_id, self.size, self.flags = message.opcode, message.request_id, size, 0
         self.command = self.database = self.collection = None  # of a command: its name
         self.document, self.follower = {}, False
         if message.opcode == MSG:
@@ -92,6 +92,7 @@ class OneConnection:
     def __init__(self, count):
         self.count, self.values = count, count.values
         self.pending, self.met, self.mechanism = {}, False, None
+        self.follower, self.follower_ids = None, ()  # the exhaust request under way; what its next reply may answer
 
     def run(self, session):
         """Requests first, then replies: who answers what does not depend on when."""
@@ -99,7 +100,7 @@ class OneConnection:
             self.request(*self.opened(message))
         for message in mongo_peers.split(session.replies):
             self.reply(*self.opened(message))
-        self.values["request_unanswered"] += len(self.pending)
+        self.values["request_unanswered"] += len(self.pending) + (self.follower is not None)
 
     def opened(self, message):
         """(the message without its compression, its body's size)"""
@@ -205,7 +206,10 @@ class OneConnection:
             self.values["op_reply_cursor_not_found"] += flags & 1
             self.values["op_reply_query_failure"] += flags >> 1 & 1
             self.values["op_reply_valid_cursor"] += cursor != 0
-        request = self.pending.pop(message.response_to, None)
+        if message.response_to in self.follower_ids:
+            request, self.follower, self.follower_ids = self.follower, None, ()
+        else:
+            request = self.pending.pop(message.response_to, None)
         if request is None:
             self.values["reply_unexpected"] += 1
             return
@@ -230,7 +234,7 @@ class OneConnection:
             self.count.histograms[f"{group}.reply_size"].append(size - (5 if message.opcode == MSG else 20))
         if more:
             request.follower = True
-            self.pending[message.request_id] = request
+            self.follower, self.follower_ids = request, (request.request_id, message.request_id)
 
     def errors(self, request, document, failed):
         write_errors = document.get("nErrors") or len(document.get("writeErrors", []))

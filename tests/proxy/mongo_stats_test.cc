@@ -109,7 +109,7 @@ TEST(MongoStats, more_names_than_the_bound_are_one) {
 }
 
 TEST(MongoStats, threads_admit_the_same_names) {
-  MongoNames names(50);
+  MongoNameTable names(50);
   std::vector<std::thread> threads;
   std::vector<std::vector<bool>> admitted(4, std::vector<bool>(200));
   for (size_t t = 0; t < admitted.size(); ++t)

@@ -202,6 +202,35 @@ TEST_F(MongoFilterTest, follows_exhaust_replies) {
   EXPECT_EQ(stat("op_query_active"), 0);
   EXPECT_EQ(stat("cursor_exhausted"), 1);
   EXPECT_EQ(stat("reply_unexpected"), 0);
+  EXPECT_EQ(stat("cursors_open"), 0) << "it was opened on another connection";
+  // Some servers answer the request again and again.
+  open(Rules::none);
+  ask(op_msg(5, 0, BsonText().number64("getMore", 9).text("collection", "fish").text("$db", "shop"), 1u << 16));
+  reply(op_msg(100, 5, batch(9), 2) + op_msg(101, 5, batch(9), 2));
+  EXPECT_EQ(stat("op_query_active"), 1);
+  reply(op_msg(102, 5, batch(0)) + op_msg(103, 5, batch(0)));
+  EXPECT_EQ(stat("op_query_active"), 0);
+  EXPECT_EQ(stat("cursor_exhausted"), 1);
+  EXPECT_EQ(stat("reply_unexpected"), 1) << "behind the last one";
+}
+
+TEST_F(MongoFilterTest, cursors_open_never_falls_below_zero) {
+  open(Rules::none);
+  const auto cursor = [](int64_t id, std::string_view batch) {
+    return BsonText().document("cursor", BsonText().number64("id", id).text("ns", "shop.fish").array(batch, BsonText())).number("ok", 1);
+  };
+  const auto get_more = [](int64_t id) { return BsonText().number64("getMore", id).text("collection", "fish").text("$db", "shop"); };
+  ask(op_msg(1, 0, command_of("find", "fish")));
+  reply(op_msg(90, 1, cursor(9, "firstBatch")));
+  EXPECT_EQ(stat("cursors_open"), 1);
+  filter_->stop(MongoFilter::EndedBy::client);
+  filter_.emplace(*chain_, wire_, MongoPeer());
+  for (const int64_t id : {9, 10}) {
+    ask(op_msg(2, 0, get_more(id)));
+    reply(op_msg(91, 2, cursor(0, "nextBatch")));
+    EXPECT_EQ(stat("cursors_open"), 0) << id;
+  }
+  EXPECT_EQ(stat("cursor_exhausted"), 2);
 }
 
 TEST_F(MongoFilterTest, denies_and_answers) {
