@@ -39,7 +39,7 @@ constexpr Error too_slow{ErrorCode::timed_out, Origin::downstream, Retry::never,
 AdminSession::AdminSession(AdminServer& server, int fd)
     : server_(server),
       worker_(server.worker()),
-      transport_(std::make_unique<TcpTransport>(worker_, fd)),
+      transport_(TcpTransport::make(worker_, fd)),
       codec_(*this, *this, server.h1_limits(), server.h1_scratch()),
       arena_(worker_.arenas()) {}
 

@@ -5,7 +5,8 @@
 namespace ringside {
 namespace {
 
-constexpr uint32_t slots_first = 4;
+constexpr uint32_t slots_first_log = 2;
+constexpr uint32_t slots_first = 1U << slots_first_log;
 constexpr uint32_t rows_spare_max = 64;
 
 // Rows of the first size that no buffer needs now. Per thread, as buffers are: there is nothing of the worker that a Buffer could
@@ -44,41 +45,44 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   clear();
   slots_ = std::exchange(other.slots_, nullptr);
   size_bytes_ = std::exchange(other.size_bytes_, 0);
-  capacity_ = std::exchange(other.capacity_, 0);
-  first_ = std::exchange(other.first_, 0);
   count_ = std::exchange(other.count_, 0);
+  first_ = other.first_;
+  capacity_log_ = other.capacity_log_;
+  other.first_ = 0;
   return *this;
 }
 
 void Buffer::append(Slice piece) {
   if (piece.empty()) return;
   size_bytes_ += piece.size();
-  if (count_ > 0 && slots_[(first_ + count_ - 1) & (capacity_ - 1)].try_extend(piece)) return;
-  if (count_ == capacity_) grow();
-  new (&slots_[(first_ + count_) & (capacity_ - 1)]) Slice(std::move(piece));
+  if (count_ > 0 && slots_[place(count_ - 1)].try_extend(piece)) return;
+  if (count_ == capacity()) grow();
+  new (&slots_[place(count_)]) Slice(std::move(piece));
   ++count_;
 }
 
 void Buffer::grow() {
-  const uint32_t capacity = capacity_ == 0 ? slots_first : capacity_ * 4;
-  Slice* bigger = take_row(capacity);
+  const uint32_t log = slots_ == nullptr ? slots_first_log : capacity_log_ + 2U;
+  RS_CHECK((1U << log) <= slots_max);
+  Slice* bigger = take_row(1U << log);
   for (uint32_t at = 0; at < count_; ++at) {
-    Slice& old = slots_[(first_ + at) & (capacity_ - 1)];
+    Slice& old = slots_[place(at)];
     new (&bigger[at]) Slice(std::move(old));
     old.~Slice();
   }
-  if (slots_ != nullptr) give_row(slots_, capacity_);
+  if (slots_ != nullptr) give_row(slots_, capacity());
   slots_ = bigger;
-  capacity_ = capacity;
+  capacity_log_ = log & 0x1f;
   first_ = 0;
 }
 
 void Buffer::drop_first() {
   slots_[first_].~Slice();
-  first_ = (first_ + 1) & (capacity_ - 1);
+  first_ = place(1) & (slots_max - 1);
   if (--count_ > 0) return;
-  give_row(std::exchange(slots_, nullptr), capacity_);
-  capacity_ = first_ = 0;
+  const uint32_t slots = capacity();
+  give_row(std::exchange(slots_, nullptr), slots);
+  first_ = 0;
 }
 
 void Buffer::consume(size_t bytes) {

@@ -126,7 +126,7 @@ class Buffer {
   size_t size_bytes() const { return size_bytes_; }
   bool empty() const { return count_ == 0; }
   size_t slice_count() const { return count_; }
-  const Slice& slice(size_t index) const { return slots_[(first_ + index) & (capacity_ - 1)]; }
+  const Slice& slice(size_t index) const { return slots_[place(index)]; }
   // Empty slices are dropped; a slice that continues the last one is merged with it.
   void append(Slice piece);
   // Drops `bytes` from the front.
@@ -135,14 +135,17 @@ class Buffer {
   void clear();
 
  private:
+  static constexpr uint32_t slots_max = 1U << 27;
+  uint32_t capacity() const { return slots_ == nullptr ? 0 : 1U << capacity_log_; }
+  size_t place(size_t index) const { return (first_ + index) & ((1U << capacity_log_) - 1); }
   void grow();
   void drop_first();
 
   Slice* slots_ = nullptr;
   size_t size_bytes_ = 0;
-  uint32_t capacity_ = 0;  // a power of two
-  uint32_t first_ = 0;
   uint32_t count_ = 0;
+  uint32_t first_ : 27 = 0;
+  uint32_t capacity_log_ : 5 = 0;  // where there are slots
 };
 
 }  // namespace ringside

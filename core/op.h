@@ -41,12 +41,30 @@ class Op {
     in_flight_ = cqe.more();
     handler_(*this, cqe);
   }
+
+ private:
+  Handler handler_;
+
+ public:
   // Ring implementations may keep a number with an operation in flight (a record index, say).
   uint32_t ring_tag = 0;
 
  private:
-  bool in_flight_ = false;
-  Handler handler_;
+  bool in_flight_ = false;  // last: an owner that derives goes on right behind it
+};
+
+// An Op as a base of the object that waits, which needs no pointer then: where there are many of them. `number` tells several apart.
+// The owner has on_complete(OpIn<Owner, number>&, Cqe), and befriends it where the base is private.
+template <class Owner, int number>
+class OpIn : public Op {
+ protected:
+  OpIn() : Op(&run) {}
+
+ private:
+  static void run(Op& op, Cqe cqe) {
+    OpIn& self = static_cast<OpIn&>(op);
+    static_cast<Owner&>(self).on_complete(self, cqe);
+  }
 };
 
 // An Op bound to a member function: `OpFor<TcpTransport, &TcpTransport::on_recv> recv_{*this};`

@@ -41,7 +41,7 @@ class Slab {
     if (page.live++ == 0) --empty_;
     if (page.live == places) with_room_.pop_front();
     ++live_;
-    return new (place) T(std::forward<Args>(args)...);
+    return ::new (place) T(std::forward<Args>(args)...);
   }
   void destroy(T* object) {
     object->~T();

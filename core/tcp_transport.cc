@@ -12,6 +12,14 @@ constexpr uint32_t relay_all = UINT32_MAX;
 
 TcpTransport::TcpTransport(Worker& worker, int fd) : worker_(worker), fd_(fd) {}
 
+std::unique_ptr<TcpTransport> TcpTransport::make(Worker& worker, int fd) {
+  return std::unique_ptr<TcpTransport>(worker.transports().make(worker, fd));
+}
+
+void TcpTransport::operator delete(TcpTransport* transport, std::destroying_delete_t) {
+  transport->worker_.transports().destroy(transport);
+}
+
 TcpTransport::~TcpTransport() {
   set_hungry(false);
   if (fd_ >= 0) worker_.ring().close(fd_);
@@ -31,10 +39,11 @@ ConnectionFacts& TcpTransport::facts() {
 }
 
 void TcpTransport::start(TransportUser& user, size_t credit_bytes) {
-  const int32_t held_bytes = window_bytes_ - credit_bytes_;
   user_ = &user;
-  window_bytes_ = static_cast<int32_t>(std::min<size_t>(credit_bytes, credit_bytes_most));
-  credit_bytes_ = window_bytes_ - held_bytes;
+  if (closing_) return;
+  const int32_t held_bytes = credit_.window - credit_.bytes;
+  credit_.window = static_cast<int32_t>(std::min<size_t>(credit_bytes, credit_bytes_most));
+  credit_.bytes = credit_.window - held_bytes;
   arm_receive();
 }
 
@@ -47,12 +56,12 @@ void TcpTransport::deliver(Slice bytes) {
 // A multishot knows nothing of our queues, so it stops earlier than the credit says: small blocks held are dear.
 // Neither does a pipe get far ahead of its reader: the socket's own queue holds the rest.
 bool TcpTransport::may_receive() const {
-  return credit_bytes_ > 0 && window_bytes_ - credit_bytes_ < held_bytes_max();
+  return credit_.bytes > 0 && credit_.window - credit_.bytes < held_bytes_max();
 }
 
 int32_t TcpTransport::held_bytes_max() const {
   if (mode_ == ReceiveMode::multishot) return limits::multishot_held_bytes_max;
-  return pipes() ? limits::piped_held_bytes_max : window_bytes_;
+  return pipes() ? limits::piped_held_bytes_max : credit_.window;
 }
 
 bool TcpTransport::pipes() const {
@@ -60,14 +69,14 @@ bool TcpTransport::pipes() const {
 }
 
 void TcpTransport::arm_receive() {
-  if (closing_ || ended_ || receive_.in_flight()) return;
+  if (closing_ || ended_ || receiving()) return;
   if (!may_receive()) return set_hungry(true);
   set_hungry(false);
   cancelling_ = false;
-  if (mode_ == ReceiveMode::multishot) return worker_.ring().receive_multishot(receive_, fd_);
+  if (mode_ == ReceiveMode::multishot) return worker_.ring().receive_multishot(receive_op(), fd_);
   if (pipes())
-    return worker_.ring().receive_piped(receive_, fd_, std::min(relay_bytes_, static_cast<uint32_t>(credit_bytes_)));
-  worker_.ring().receive_once(receive_, fd_, small_next_ ? ReceiveSize::small : ReceiveSize::large);
+    return worker_.ring().receive_piped(receive_op(), fd_, std::min(relay_bytes_, static_cast<uint32_t>(credit_.bytes)));
+  worker_.ring().receive_once(receive_op(), fd_, small_next_ ? ReceiveSize::small : ReceiveSize::large);
 }
 
 void TcpTransport::set_hungry(bool hungry) {
@@ -87,16 +96,16 @@ void TcpTransport::on_receive(Cqe cqe) {
     close(error_from_errno(-cqe.result));
   }
   if (closing_) return join();
-  if (receive_.in_flight() && !cancelling_ && !may_receive()) {
+  if (receiving() && !cancelling_ && !may_receive()) {
     cancelling_ = true;
-    worker_.ring().cancel(receive_);
+    worker_.ring().cancel(receive_op());
   }
   arm_receive();
 }
 
 void TcpTransport::received(Slice bytes) {
   const size_t size = bytes.size();
-  credit_bytes_ -= static_cast<int32_t>(size);
+  credit_.bytes -= static_cast<int32_t>(size);
   if (relay_bytes_ != relay_all) relay_bytes_ -= std::min(relay_bytes_, static_cast<uint32_t>(size));
   if (bytes.piped() || size >= limits::piped_bytes_min) dribbles_ = size < limits::piped_bytes_min;
   // A connection with one large body will have another, whose head must not bring half of it into memory.
@@ -111,15 +120,15 @@ void TcpTransport::received(Slice bytes) {
 
 void TcpTransport::choose_mode(size_t bytes) {
   if (mode_ == ReceiveMode::multishot) {
-    streak_ = bytes == limits::small_block_bytes ? static_cast<uint8_t>(streak_ + 1) : uint8_t{0};
+    streak_ = bytes == limits::small_block_bytes ? (streak_ + 1) & 0xf : 0;
     if (streak_ < limits::bulk_after_blocks) return;
     mode_ = ReceiveMode::bulk;
     streak_ = 0;
-    if (!receive_.in_flight() || cancelling_) return;
+    if (!receiving() || cancelling_) return;
     cancelling_ = true;
-    return worker_.ring().cancel(receive_);
+    return worker_.ring().cancel(receive_op());
   }
-  streak_ = bytes < limits::small_block_bytes ? static_cast<uint8_t>(streak_ + 1) : uint8_t{0};
+  streak_ = bytes < limits::small_block_bytes ? (streak_ + 1) & 0xf : 0;
   if (streak_ < 4) return;
   mode_ = ReceiveMode::multishot;
   streak_ = 0;
@@ -133,9 +142,9 @@ void TcpTransport::expect(size_t bytes) {
   }
   mode_ = ReceiveMode::bulk;
   streak_ = 0;
-  if (!receive_.in_flight() || cancelling_) return;
+  if (!receiving() || cancelling_) return;
   cancelling_ = true;
-  worker_.ring().cancel(receive_);
+  worker_.ring().cancel(receive_op());
 }
 
 void TcpTransport::relay(size_t bytes) {
@@ -145,11 +154,12 @@ void TcpTransport::relay(size_t bytes) {
 }
 
 void TcpTransport::grant(size_t bytes) {
-  credit_bytes_ += static_cast<int32_t>(bytes);
+  if (closing_) return;
+  credit_.bytes += static_cast<int32_t>(bytes);
   // Re-armed at half the window, so that a slow reader does not make us arm and cancel for every send.
-  if (!receive_.in_flight() && !ended_ && !closing_ && user_ != nullptr && hungry_) {
-    const int32_t span = std::min(window_bytes_, held_bytes_max());
-    if (window_bytes_ - credit_bytes_ <= span / 2) arm_receive();
+  if (!receiving() && !ended_ && user_ != nullptr && hungry_) {
+    const int32_t span = std::min(credit_.window, held_bytes_max());
+    if (credit_.window - credit_.bytes <= span / 2) arm_receive();
   }
 }
 
@@ -163,7 +173,7 @@ void TcpTransport::send(Slice bytes) {
 
 // Behind a send in flight its completion goes on, which must come soon then.
 void TcpTransport::flush_soon() {
-  if (send_.in_flight()) return worker_.ring().hurry();
+  if (sending()) return worker_.ring().hurry();
   worker_.flush_later(*this);
 }
 
@@ -180,9 +190,9 @@ void TcpTransport::finish_and_close() {
 
 void TcpTransport::on_flush() {
   if (closing_) return join();
-  if (send_.in_flight()) return;
+  if (sending()) return;
   if (!out_.empty()) {
-    worker_.ring().send(send_, fd_, out_, finishing_ ? Wake::prompt : Wake::lazy);
+    worker_.ring().send(send_op(), fd_, out_, finishing_ ? Wake::prompt : Wake::lazy);
     return;
   }
   if (closes_) return close({});
@@ -207,10 +217,13 @@ void TcpTransport::on_send(Cqe cqe) {
 void TcpTransport::close(Error why) {
   if (closing_) return;
   closing_ = true;
-  close_reason_ = why;
+  close_code_ = why.code;
+  close_origin_ = why.origin;
+  close_retry_ = why.retry;
+  close_detail_ = why.detail;
   set_hungry(false);
-  worker_.ring().cancel(receive_);
-  worker_.ring().cancel(send_);
+  worker_.ring().cancel(receive_op());
+  worker_.ring().cancel(send_op());
   worker_.flush_later(*this);  // on_closed never comes from inside this call, even when nothing is in flight
 }
 
@@ -220,12 +233,11 @@ void TcpTransport::abort(Error why) {
 }
 
 void TcpTransport::join() {
-  if (closed_ || receive_.in_flight() || send_.in_flight()) return;
-  closed_ = true;
+  if (fd_ < 0 || receiving() || sending()) return;
   out_.clear();
   worker_.ring().close(fd_);
   fd_ = -1;
-  if (user_ != nullptr) user_->on_closed(close_reason_);
+  if (user_ != nullptr) user_->on_closed({close_code_, close_origin_, close_retry_, close_detail_});
 }
 
 }  // namespace ringside

@@ -4,10 +4,16 @@
 
 #include <algorithm>
 
+#include "core/tcp_transport.h"
+
 namespace ringside {
+namespace {
+constexpr size_t transports_spare_max = 512;
+}
 
 Worker::Worker(uint32_t index, Ring& ring, BlockPools& pools)
-    : index_(index), ring_(ring), pools_(pools), timers_(ring.now()), output_(pools.small), bulk_output_(pools.large) {}
+    : index_(index), ring_(ring), pools_(pools), timers_(ring.now()), output_(pools.small), bulk_output_(pools.large),
+      transports_(std::make_unique<Slab<TcpTransport>>(transports_spare_max)) {}
 
 Worker::~Worker() {
   unwatch_mailbox();

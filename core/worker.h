@@ -8,9 +8,12 @@
 #include "core/mailbox.h"
 #include "core/op.h"
 #include "core/ring.h"
+#include "core/slab.h"
 #include "core/timer_wheel.h"
 
 namespace ringside {
+
+class TcpTransport;
 
 // Something with work to do once, after the handlers of this turn and before the next wait: a transport with output, say.
 struct FlushTag {};
@@ -48,6 +51,8 @@ class Worker {
   OutputWriter& bulk_output() { return bulk_output_; }
   ArenaPool& arenas() { return arenas_; }
   Mailbox& mailbox() { return mailbox_; }
+  // For TcpTransport::make().
+  Slab<TcpTransport>& transports() { return *transports_.get(); }
   Instant now() const { return ring_.now(); }
   void arm(Timer& timer, Duration from_now) { timers_.arm(timer, ring_.now() + from_now); }
 
@@ -83,6 +88,7 @@ class Worker {
   TimerWheel timers_;
   OutputWriter output_, bulk_output_;
   ArenaPool arenas_;
+  std::unique_ptr<Slab<TcpTransport>> transports_;
   Mailbox mailbox_;
   List<Flushable, FlushTag> flushes_;
   List<Retired, FlushTag> retired_;

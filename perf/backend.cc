@@ -163,7 +163,7 @@ class Backend::Port final : public ListenerUser {
  private:
   void on_accept(int fd) override {
     backend_.count_connection();
-    std::unique_ptr<Transport> transport = std::make_unique<TcpTransport>(backend_.worker(), fd);
+    std::unique_ptr<Transport> transport = TcpTransport::make(backend_.worker(), fd);
     switch (service_) {
       case Service::https:
         transport = std::make_unique<TlsTransport>(backend_.worker(), backend_.tls(), std::move(transport));

@@ -34,7 +34,7 @@ void LoadConnection::fail(Failure failure, std::string_view detail) {
 }
 
 void LoadConnection::on_connected(int fd) {
-  transport_ = std::make_unique<TcpTransport>(worker_, fd);
+  transport_ = TcpTransport::make(worker_, fd);
   if (tls_ == nullptr) {
     transport_->start(*this, window_bytes);
     return connected();

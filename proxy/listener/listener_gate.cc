@@ -34,7 +34,7 @@ void ListenerGate::start() {
 // --- connections -------------------------------------------------------------------------------------------------------
 
 void ListenerGate::on_accept(int fd) {
-  auto socket = std::make_unique<TcpTransport>(worker_, fd);
+  auto socket = TcpTransport::make(worker_, fd);
   if (!entry_->spec.filters.empty()) return inspect(std::move(socket), {});
   LiveChain* const chain = entry_->table.trivial() ? chains_.front().get() : choose(*socket, {.transport_protocol = "raw_buffer"});
   if (chain != nullptr) admit(*chain, std::move(socket), {});

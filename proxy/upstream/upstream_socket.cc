@@ -30,7 +30,7 @@ void UpstreamSocket::adopt_tls(const TlsContextPtr& first, const TlsContextPtr& 
 
 std::unique_ptr<Transport> UpstreamSocket::make_transport(Worker& worker, const Connected& connected) {
   if (spec_.proxy_protocol != ProxyProtocol::none) send_proxy_header(spec_.proxy_protocol, connected.fd, connected.terms);
-  auto plain = std::make_unique<TcpTransport>(worker, connected.fd);
+  auto plain = TcpTransport::make(worker, connected.fd);
   if (tls_ == nullptr) return plain;
   TlsConnectionOptions options{.user = &connected.user, .stats = &connected.stats, .sessions = sessions_.get()};
   options.alpn = connected.alpn;

@@ -6,8 +6,8 @@
 #include <charconv>
 #include <cstdio>
 
-#include "tests/sim/sim_peer.h"
 #include "tests/sim/sim_proxy.h"
+#include "tests/sim/sim_talker.h"
 
 namespace ringside::sim {
 namespace {
@@ -42,40 +42,6 @@ constexpr size_t name_bytes = 8;
 std::string header_v2() {
   return {"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x11\xc0\0\2\7\xc6\x33\x64\x09\x0f\xa0\0\x50\4\0\2ok", 33};
 }
-
-// Sends a text in pieces, with pauses.
-class Talker : public Peer {
- public:
-  explicit Talker(Network& net) : Peer(net) {}
-
- protected:
-  void talk(std::string text, uint32_t breaks_off) {
-    text_ = std::move(text);
-    breaks_off_ = breaks_off;
-    say_more();
-  }
-  virtual void on_broke_off() = 0;
-  // Everything is with the network.
-  bool has_said_all() const { return at_ == text_.size() && unsent_bytes() == 0; }
-
- private:
-  void say_more() {
-    if (!open()) return;
-    Random& random = network().random();
-    if (breaks_off_ != 0 && random.chance(breaks_off_)) {
-      random.chance(500'000) ? reset() : close();
-      return on_broke_off();
-    }
-    const size_t size = std::min<size_t>(text_.size() - at_, random.between(1, 30'000));
-    send(std::string_view(text_).substr(at_, size));
-    at_ += size;
-    if (at_ == text_.size()) return finish();
-    later(microseconds(random.below(random.chance(200'000) ? 5000 : 100)), [this] { say_more(); });
-  }
-  std::string text_;
-  size_t at_ = 0;
-  uint32_t breaks_off_ = 0;
-};
 
 class TcpClient final : public Talker {
  public:

@@ -22,7 +22,7 @@ TlsContextPtr must(TlsContextResult result) {
 
 void TlsEnd::attach(TlsContextPtr context, int fd, TlsConnectionOptions options) {
   options.user = this;
-  transport = std::make_unique<TlsTransport>(worker_, std::move(context), std::make_unique<TcpTransport>(worker_, fd),
+  transport = std::make_unique<TlsTransport>(worker_, std::move(context), TcpTransport::make(worker_, fd),
                                              std::move(options));
 }
 

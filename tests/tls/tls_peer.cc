@@ -91,7 +91,7 @@ class Echo final : public Retired, private TransportUser, private TlsUser {
  public:
   Echo(Worker& worker, const TlsContextPtr& context, int fd)
       : worker_(worker),
-        transport_(worker, context, std::make_unique<TcpTransport>(worker, fd), {.user = this}) {}
+        transport_(worker, context, TcpTransport::make(worker, fd), {.user = this}) {}
   void start() { transport_.start(*this, 256 * 1024); }
 
  private:
@@ -164,7 +164,7 @@ class Client final : private DialerUser, private TransportUser, private TlsUser 
  private:
   static char letter(size_t at) { return static_cast<char>('a' + (at * 7 + at / 26) % 26); }
   void on_connected(int fd) override {
-    transport_ = std::make_unique<TlsTransport>(worker_, context_, std::make_unique<TcpTransport>(worker_, fd), TlsConnectionOptions{.user = this});
+    transport_ = std::make_unique<TlsTransport>(worker_, context_, TcpTransport::make(worker_, fd), TlsConnectionOptions{.user = this});
     transport_->start(*this, 256 * 1024);
     send_some();
   }

@@ -38,7 +38,7 @@ Contexts& contexts() {
 class TlsEcho final : public Retired, private TransportUser {
  public:
   TlsEcho(Worker& worker, int fd, size_t credit_bytes, size_t* live)
-      : worker_(worker), live_(live), transport_(worker, contexts().server, std::make_unique<TcpTransport>(worker, fd)) {
+      : worker_(worker), live_(live), transport_(worker, contexts().server, TcpTransport::make(worker, fd)) {
     ++*live_;
     transport_.start(*this, credit_bytes);
   }
@@ -108,7 +108,7 @@ class TlsEchoClient final : private DialerUser, private TransportUser {
 
  private:
   void on_connected(int fd) override {
-    transport_ = std::make_unique<TlsTransport>(world_.worker, contexts().client, std::make_unique<TcpTransport>(world_.worker, fd));
+    transport_ = std::make_unique<TlsTransport>(world_.worker, contexts().client, TcpTransport::make(world_.worker, fd));
     transport_->start(*this, world_.network.random().between(1, 200'000));
     send_some();
   }
