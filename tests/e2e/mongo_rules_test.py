@@ -199,7 +199,7 @@ class Insisting(mongo_peers.CompressingServer):
 
 @pytest.fixture
 def server(database):
-    """server(kind) -> (a recorder in front of one that compresses, that server)"""
+    """server(kind) -> (a recorder in front of one that compresses, that server). Before `link` in a test: clients take leave of it."""
     made = []
 
     def start(kind=mongo_peers.CompressingServer):
@@ -225,7 +225,7 @@ def offers(recorder):
     return found
 
 
-def test_compression_is_stripped(link, server):
+def test_compression_is_stripped(server, link):
     recorder, behind = server()
     client = link(port=recorder.port, read_only=True).open(compressors="zlib")
     assert client.shop.orders.count_documents({}) == 300
@@ -238,7 +238,7 @@ def test_compression_is_stripped(link, server):
     assert len(offers(recorder)) >= 2 and not any(offers(recorder)), "no offer reaches the server"
 
 
-def test_an_agreement_to_compress_is_stripped(link, server):
+def test_an_agreement_to_compress_is_stripped(server, link):
     recorder, _ = server(Insisting)
     hello = op_msg({"hello": 1, "$db": "admin"})
     for rules, agreed in ({"read_only": True}, ["zlib"]), ({"compression": "STRIP"}, None):
