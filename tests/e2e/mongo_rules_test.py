@@ -5,10 +5,12 @@ import sys
 import time
 
 import harness
+import mongo_peers
 import peers
 import pymongo
 import pytest
-from harness import cluster, tcp_listener, wait_until
+from harness import cluster, connect, read_to_end, tcp_listener, wait_until
+from mongo_peers import ask, op_msg
 from pymongo.errors import AutoReconnect, OperationFailure
 from pymongo.write_concern import WriteConcern
 
@@ -54,8 +56,8 @@ class Link:
 def link(proxy, database):
     made = []
 
-    def start(**rules):
-        made.append(Link(proxy, database, rules))
+    def start(port=database, **rules):
+        made.append(Link(proxy, port, rules))
         return made[-1]
 
     yield start
@@ -184,11 +186,124 @@ def test_hello_keeps_drivers_behind_the_proxy(link, database):
     assert hello["setName"] == "secantus" and hello["hosts"] == [hello["me"]] == [f"127.0.0.1:{proxied.port}"]
 
 
-def test_compression_is_stripped(link):
-    proxied = link(compression="STRIP", read_only=True)
-    client = proxied.open(compressors="zlib")
-    assert "compression" not in client.admin.command("hello", compression=["zlib"])
+class Insisting(mongo_peers.CompressingServer):
+    """Says in every hello that it compresses, whatever the client offered."""
+
+    def request(self, message, pending):
+        message = super().request(message, pending)
+        document = mongo_peers.parse_msg(message.body).document if message.opcode == mongo_peers.MSG else mongo_peers.parse_query(message.body)[2]
+        if next(iter(document)).lower() in ("hello", "ismaster"):
+            pending[message.request_id] = ["zlib"]
+        return message
+
+
+@pytest.fixture
+def server(database):
+    """server(kind) -> (a recorder in front of one that compresses, that server). Before `link` in a test: clients take leave of it."""
+    made = []
+
+    def start(kind=mongo_peers.CompressingServer):
+        behind = kind(database)
+        made.extend([mongo_peers.Recorder(behind.port), behind])
+        return made[-2:]
+
+    yield start
+    for each in made:
+        each.close()
+
+
+def offers(recorder):
+    """What the hellos that a recorder saw offered."""
+    found = []
+    for session in recorder.sessions:
+        for message in mongo_peers.split(session.requests):
+            if message.opcode == mongo_peers.COMPRESSED:
+                continue
+            document = mongo_peers.parse_msg(message.body).document if message.opcode == mongo_peers.MSG else mongo_peers.parse_query(message.body)[2]
+            if next(iter(document)).lower() in ("hello", "ismaster"):
+                found.append(document.get("compression"))
+    return found
+
+
+def test_compression_is_stripped(server, link):
+    recorder, behind = server()
+    client = link(port=recorder.port, read_only=True).open(compressors="zlib")
     assert client.shop.orders.count_documents({}) == 300
+    assert behind.requests_compressed["zlib"] > 0 and ["zlib"] in offers(recorder), "they would compress"
+    recorder, behind = server()
+    client = link(port=recorder.port, compression="STRIP", read_only=True).open(compressors="zlib")
+    assert client.shop.orders.count_documents({}) == 300
+    assert "compression" not in client.admin.command("hello", compression=["zlib"])
+    assert not any(behind.requests_compressed.values())
+    assert len(offers(recorder)) >= 2 and not any(offers(recorder)), "no offer reaches the server"
+
+
+def test_an_agreement_to_compress_is_stripped(server, link):
+    recorder, _ = server(Insisting)
+    hello = op_msg({"hello": 1, "$db": "admin"})
+    for rules, agreed in ({"read_only": True}, ["zlib"]), ({"compression": "STRIP"}, None):
+        with connect(link(port=recorder.port, **rules).port) as client:
+            assert ask(client, hello).get("compression") == agreed
+
+
+def test_long_messages_end_the_connection(link, database):
+    recorder = mongo_peers.Recorder(database)
+    proxied = link(port=recorder.port, message_bytes_max=4096)
+
+    def ping(size):
+        spare = size - len(op_msg({"ping": 1, "$db": "admin", "comment": ""}))
+        return op_msg({"ping": 1, "$db": "admin", "comment": "x" * spare})
+
+    with connect(proxied.port) as client:
+        assert ask(client, ping(4096))["ok"] == 1
+        assert proxied.stat("too_large") == 0
+        client.sendall(ping(4097))
+        assert read_to_end(client) == b""
+    assert proxied.stat("too_large") == 1
+    wait_until(lambda: proxied.running.stat("cluster.mongo.upstream_cx_active") == 0, "the server's end is closed")
+    recorder.close()
+    assert [message.size for session in recorder.sessions for message in mongo_peers.split(session.requests)] == [4096]
+
+
+def echo(connection):
+    while data := connection.recv(1 << 16):
+        connection.sendall(data)
+
+
+def test_what_is_malformed_is_relayed_or_closes(link, upstream):
+    port = upstream(echo).port
+    broken = mongo_peers.HEADER.pack(5, 1, 0, mongo_peers.MSG) + b"and what follows"
+    relaying = link(port=port, on_malformed="RELAY")
+    with connect(relaying.port) as client:
+        client.sendall(broken)
+        assert mongo_peers.Exact(client).read(len(broken)) == broken
+        client.sendall(b"more")
+        assert mongo_peers.Exact(client).read(4) == b"more"
+    closing = link(port=port, on_malformed="CLOSE")
+    with connect(closing.port) as client:
+        client.sendall(broken)
+        assert read_to_end(client) == b""
+    assert closing.stat("malformed_header") == 1 and relaying.stat("malformed_header") == 2, "RELAY: of either way"
+
+
+@pytest.mark.parametrize("forwards", [False, True])
+def test_what_cannot_be_decoded(link, database, forwards):
+    """A request with `$db` twice: another server may take the other one."""
+    recorder = mongo_peers.Recorder(database)
+    proxied = link(port=recorder.port, read_only=True, **({"undecodable": "FORWARD"} if forwards else {}))
+    twice = op_msg({"find": "orders", "$db": "shop", "$dc": "more"}, 2).replace(b"$dc\0", b"$db\0")
+    with connect(proxied.port) as client:
+        answer = ask(client, twice)
+        if not forwards:
+            assert answer["ok"] == 0 and answer["code"] == 13 and "decode" in answer["errmsg"]
+        assert ask(client, op_msg({"ping": 1, "$db": "admin"}, 3))["ok"] == 1, "the connection goes on"
+        assert ask(client, op_msg({"insert": "orders", "$db": "shop", "documents": [{"_id": "no"}]}, 4))["code"] == 13
+    wait_until(lambda: proxied.running.stat("cluster.mongo.upstream_cx_active") == 0, "the server's end is closed")
+    recorder.close()
+    seen = [message.request_id for session in recorder.sessions for message in mongo_peers.split(session.requests)]
+    assert seen == ([2, 3] if forwards else [3])
+    assert proxied.stat("undecodable") == 1
+    assert proxied.stat("rules.undecodable.denied") == (0 if forwards else 1)
 
 
 def test_slow_queries(link, tmp_path):
