@@ -160,6 +160,12 @@ class Tunnel final : public Retired, public Link<Tunnel>, private Timer, private
   Worker& worker() const;
   TunnelWatch* watch() const { return rare_ != nullptr ? rare_->watch.get() : nullptr; }
 
+  // In the bytes behind the last base.
+  Phase phase_ = Phase::relaying;
+  bool by_client_ : 1 = false;    // it ended first
+  bool by_upstream_ : 1 = false;  // likewise
+  bool broken_ : 1 = false;       // an end went without a FIN, or we ended it
+  bool timed_out_ : 1 = false;
   LiveChain& listener_;
   Cluster& cluster_;
   std::shared_ptr<Host> host_;
@@ -172,12 +178,7 @@ class Tunnel final : public Retired, public Link<Tunnel>, private Timer, private
   Instant last_activity_{};  // ending: since then
   uint32_t idle_timeout_ms_;
   uint32_t upstream_age_ms_;  // by how much the upstream's part began later
-  Phase phase_ = Phase::relaying;
-  bool by_client_ : 1 = false;    // it ended first
-  bool by_upstream_ : 1 = false;  // likewise
-  bool broken_ : 1 = false;       // an end went without a FIN, or we ended it
-  bool timed_out_ : 1 = false;
 };
-static_assert(sizeof(Tunnel) <= 216, "an idle WebSocket is to stay small");
+static_assert(sizeof(Tunnel) <= 208, "an idle WebSocket is to stay small");
 
 }  // namespace ringside
