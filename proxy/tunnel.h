@@ -24,16 +24,22 @@ class LiveChain;
 class Tunnel;
 
 // One of the two.
-class TunnelEnd final : public TransportUser, public StreamUser {
+class TunnelEnd : public TransportUser, public StreamUser {
  public:
-  explicit TunnelEnd(Tunnel& tunnel) : tunnel_(tunnel) {}
+  enum class Place : bool { down, up };
+  explicit TunnelEnd(Place place) : is_up_(place == Place::up) {}
+  TunnelEnd(const TunnelEnd&) = delete;
+  TunnelEnd& operator=(const TunnelEnd&) = delete;
+  ~TunnelEnd() {
+    if (is_raw_) delete transport_;
+  }
 
   // Once, one of these.
   void attach(RawConnection& connection);
   // `input_over`: END_STREAM came before.
   void attach(Stream& stream, bool input_over);
   void relay_all() { transport_->relay(SIZE_MAX); }
-  bool sends_piped() const { return transport_ != nullptr && transport_->sends_piped(); }
+  bool sends_piped() const { return is_raw_ && transport_->sends_piped(); }
 
   void send(Slice bytes);
   // The same and finish(), in one frame where there are such: some peers take an empty one behind the last amiss.
@@ -46,10 +52,13 @@ class TunnelEnd final : public TransportUser, public StreamUser {
   // Now; the peer is to see that it broke off.
   void cut(Error why);
   void close(Error why);
+  // Of a transport: with a reset.
+  void abort();
 
   bool raw() const { return is_raw_; }
   bool ended() const { return ended_; }        // its peer will send no more
   bool finished() const { return finished_; }  // nor shall we
+  bool waits_for_reader() const { return is_raw_ && !gone_ && transport_->unsent_bytes() > 0; }
   bool gone() const { return gone_; }
 
  private:
@@ -66,10 +75,14 @@ class TunnelEnd final : public TransportUser, public StreamUser {
   void on_reset(Error why) override;
   void let_go_when_over();
 
-  Tunnel& tunnel_;
-  std::unique_ptr<Transport> transport_;
-  Stream* stream_ = nullptr;
+  Tunnel& tunnel();
+
+  union {
+    Stream* stream_ = nullptr;  // null: over
+    Transport* transport_;      // raw: ours
+  };
   uint32_t unsent_head_bytes_ = 0;
+  bool is_up_ : 1;
   bool is_raw_ : 1 = false;
   bool input_over_ : 1 = false;  // of a stream: nothing more comes, though its end may not have been told yet
   bool ended_ : 1 = false;
@@ -77,7 +90,16 @@ class TunnelEnd final : public TransportUser, public StreamUser {
   bool gone_ : 1 = false;
 };
 
-class Tunnel final : public Retired, public Link<Tunnel> {
+// The two as bases of their tunnel: they find it without a pointer.
+struct DownEnd : TunnelEnd {
+  DownEnd() : TunnelEnd(Place::down) {}
+};
+struct UpEnd : TunnelEnd {
+  UpEnd() : TunnelEnd(Place::up) {}
+};
+
+// Many are there at a time, and idle. What few of them need lies apart.
+class Tunnel final : public Retired, public Link<Tunnel>, private Timer, private DownEnd, private UpEnd {
  public:
   // What the exchange hands on. `session` and `log` may be null.
   struct Terms {
@@ -98,8 +120,8 @@ class Tunnel final : public Retired, public Link<Tunnel> {
   ~Tunnel() override;
   void on_retired() override;
 
-  TunnelEnd& down() { return down_; }
-  TunnelEnd& up() { return up_; }
+  TunnelEnd& down() { return static_cast<DownEnd&>(*this); }
+  TunnelEnd& up() { return static_cast<UpEnd&>(*this); }
   // What the two ends had received before.
   struct Early {
     Buffer from_client, from_upstream;
@@ -109,12 +131,21 @@ class Tunnel final : public Retired, public Link<Tunnel> {
   void start(Early early);
   // Ends at once, both sides.
   void close(Error why);
-  const Host* host() const { return terms_.host.get(); }
+  const Host* host() const { return host_.get(); }
 
  private:
   friend class TunnelEnd;
   enum class Phase : uint8_t { relaying, ending, gone };
-  TunnelEnd& other(const TunnelEnd& end) { return &end == &down_ ? up_ : down_; }
+  struct Rare {
+    std::unique_ptr<TunnelWatch> watch;
+    Exchange* log = nullptr;
+    Instant ends_at = Instant::max();
+    uint64_t from_client_bytes = 0;
+    uint64_t from_upstream_bytes = 0;
+    ResponseFlags flags{};
+  };
+  bool is_down(const TunnelEnd& end) { return &end == &down(); }
+  TunnelEnd& other(const TunnelEnd& end) { return is_down(end) ? up() : down(); }
   void pass(TunnelEnd& from, Slice bytes, End end = End::no);
   void on_sent(TunnelEnd& end, size_t bytes);
   void on_ended(TunnelEnd& end);
@@ -123,25 +154,36 @@ class Tunnel final : public Retired, public Link<Tunnel> {
   void end();
   void on_timer();
   void arm_timer();
+  void note(ResponseFlag flag) {
+    if (rare_ != nullptr) rare_->flags.set(flag);
+  }
   Instant next_deadline() const;
   void count_bytes(const TunnelEnd& from, size_t bytes);
   void count_end();
   void count_upstream_end();
   Worker& worker() const;
+  TunnelWatch* watch() const { return rare_ != nullptr ? rare_->watch.get() : nullptr; }
 
-  Terms terms_;
-  TunnelEnd down_{*this};
-  TunnelEnd up_{*this};
-  TimerFor<Tunnel, &Tunnel::on_timer> timer_{*this};
-  Instant last_activity_{};  // ending: since then
-  uint64_t from_client_bytes_ = 0;
-  uint64_t from_upstream_bytes_ = 0;
-  ResponseFlags flags_{};
+  // In the bytes behind the last base.
   Phase phase_ = Phase::relaying;
   bool by_client_ : 1 = false;    // it ended first
   bool by_upstream_ : 1 = false;  // likewise
   bool broken_ : 1 = false;       // an end went without a FIN, or we ended it
   bool timed_out_ : 1 = false;
+  bool connect_ : 1;  // agreed by 2xx
+  LiveChain& listener_;
+  Cluster& cluster_;
+  std::shared_ptr<Host> host_;
+  std::unique_ptr<Rare> rare_;  // null: no watch, no log, no last hour
+  union {
+    Downstream* session_;       // of the client's stream
+    Instant session_started_;   // of the client's connection, where that is ours
+  };
+  Instant started_;
+  Instant last_activity_{};  // ending: since then
+  uint32_t idle_timeout_ms_;
+  uint32_t upstream_age_ms_;  // by how much the upstream's part began later
 };
+static_assert(sizeof(Tunnel) <= 208, "an idle WebSocket is to stay small");
 
 }  // namespace ringside

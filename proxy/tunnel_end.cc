@@ -5,9 +5,14 @@
 
 namespace ringside {
 
+Tunnel& TunnelEnd::tunnel() {
+  if (is_up_) return static_cast<Tunnel&>(static_cast<UpEnd&>(*this));
+  return static_cast<Tunnel&>(static_cast<DownEnd&>(*this));
+}
+
 void TunnelEnd::attach(RawConnection& connection) {
   is_raw_ = true;
-  transport_ = std::move(connection.transport);
+  transport_ = connection.transport.release();
   transport_->hand_over(*this);
   unsent_head_bytes_ = static_cast<uint32_t>(connection.unsent_bytes);
 }
@@ -61,6 +66,11 @@ void TunnelEnd::cut(Error why) {
   close(why);
 }
 
+void TunnelEnd::abort() {
+  finished_ = true;
+  transport_->abort({ErrorCode::timed_out, Origin::local, Retry::never, "the reader is too slow"});
+}
+
 void TunnelEnd::close(Error why) {
   if (gone_) return;
   finished_ = true;
@@ -79,24 +89,24 @@ void TunnelEnd::let_go_when_over() {
 
 // --- a transport -------------------------------------------------------------------------------------------------------
 
-void TunnelEnd::on_bytes(Slice bytes) { tunnel_.pass(*this, std::move(bytes)); }
+void TunnelEnd::on_bytes(Slice bytes) { tunnel().pass(*this, std::move(bytes)); }
 
 void TunnelEnd::on_end() {
   ended_ = true;
   let_go_when_over();
-  tunnel_.on_ended(*this);
+  tunnel().on_ended(*this);
 }
 
 void TunnelEnd::on_closed(Error why) {
   gone_ = true;
   ended_ = true;
-  tunnel_.on_broken(*this, why);
+  tunnel().on_broken(*this, why);
 }
 
 void TunnelEnd::on_sent(size_t bytes) {
   const auto head = static_cast<uint32_t>(std::min<size_t>(bytes, unsent_head_bytes_));
   unsent_head_bytes_ -= head;
-  if (bytes > head) tunnel_.on_sent(*this, bytes - head);
+  if (bytes > head) tunnel().on_sent(*this, bytes - head);
 }
 
 // --- a stream ------------------------------------------------------------------------------------------------------------
@@ -112,17 +122,17 @@ void TunnelEnd::on_body(Slice piece, End end) {
     input_over_ = ended_ = true;
     if (finished_) stream_ = nullptr;
   }
-  if (!piece.empty()) tunnel_.pass(*this, std::move(piece), end);
+  if (!piece.empty()) tunnel().pass(*this, std::move(piece), end);
   if (end == End::no) return;
   let_go_when_over();
-  tunnel_.on_ended(*this);
+  tunnel().on_ended(*this);
 }
 
 void TunnelEnd::on_reset(Error why) {
   stream_ = nullptr;
   gone_ = true;
   ended_ = true;
-  tunnel_.on_broken(*this, why);
+  tunnel().on_broken(*this, why);
 }
 
 }  // namespace ringside

@@ -344,6 +344,7 @@ void TlsTransport::finish() {
 
 void TlsTransport::finish_and_close() {
   closes_ = true;
+  if (finished_) return below_->finish_and_close();
   finish();
 }
 
