@@ -62,13 +62,13 @@ void Exchange::route_request(Head& head) {
                                              {.high = ring.random(), .low = ring.random()});
   record_.is_internal = client_.is_internal;
   if (listener.headers_tell_tls()) listener.describe_tls(session_.transport(), record_, arena_);
-  listener.http_stats().inc(HttpStat::rq_total);
   const bool connect = head.method == "CONNECT";
   const RouteMatch match =
       connect ? manager_.routes().match_connect(head.authority) : manager_.routes().match(head.authority, head.path);
   route_ = match.route;
   if (route_ != nullptr) record_.route_name = route_->spec().name;
   if (head.upgrade && !take_upgrade(head)) return;
+  listener.http_stats().inc(HttpStat::rq_total);
   if (const FilterChain* chain = manager_.filters(); chain != nullptr)
     filters_ = FilterRun::start(*this, *chain, head);
   if (filters_ != nullptr) return filters_->on_request_head(head, request_end_ ? End::yes : End::no);

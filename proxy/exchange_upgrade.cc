@@ -61,8 +61,15 @@ bool Exchange::take_upgrade(Head& head) {
 }
 
 void Exchange::refuse_upgrade() {
-  if (request_->method != "CONNECT") session_.listener().http_stats().inc(HttpStat::downstream_rq_ws_on_non_ws_route);
   session_.forgo_reuse();  // what follows may be the other protocol already
+  StatBlock<HttpStat>& stats = session_.listener().http_stats();
+  if (request_->method == "CONNECT" && route_ == nullptr) {  // only a connect_matcher matches it
+    stats.inc(HttpStat::no_route);
+    stats.inc(HttpStat::rq_total);
+    flags_.set(ResponseFlag::no_route_found);
+    return reply({.status = 404, .body = {}, .details = "route_not_found"});
+  }
+  stats.inc(HttpStat::downstream_rq_ws_on_non_ws_route);
   reply({.status = 403, .body = "this upgrade is not enabled here (upgrade_configs)", .details = "upgrade_failed"});
 }
 

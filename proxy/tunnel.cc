@@ -214,8 +214,6 @@ void Tunnel::count_upstream_end() {
 // --- time --------------------------------------------------------------------------------------------------------------
 
 Instant Tunnel::next_deadline() const {
-  if (phase_ != Phase::relaying && idle_timeout_ms_ > 0 && (down().waits_for_reader() || up().waits_for_reader()))
-    return last_activity_ + milliseconds(idle_timeout_ms_);
   if (phase_ != Phase::relaying)
     return last_activity_ + std::max<Duration>(listener_.http().spec().delayed_close_timeout, milliseconds(1));
   Instant deadline = rare_ != nullptr ? rare_->ends_at : Instant::max();
@@ -232,7 +230,12 @@ void Tunnel::on_timer() {
   const Instant now = worker().now();
   if (phase_ == Phase::gone) return;
   if (now < next_deadline()) return arm_timer();
-  if (phase_ == Phase::ending) {  // what is unsent is lost, and must not look whole
+  if (phase_ == Phase::ending) {
+    // Bytes that were accepted get the time that a slow reader has at any other moment.
+    const Instant patience_ends = last_activity_ + milliseconds(idle_timeout_ms_);
+    if ((down().waits_for_reader() || up().waits_for_reader()) && now < patience_ends)
+      return worker().timers().arm(*this, std::min(patience_ends, now + seconds(1)));
+    // What is unsent is lost, and must not look whole.
     if (down().waits_for_reader()) down().abort();
     if (up().waits_for_reader()) up().abort();
     return close({});

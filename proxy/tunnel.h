@@ -122,8 +122,6 @@ class Tunnel final : public Retired, public Link<Tunnel>, private Timer, private
 
   TunnelEnd& down() { return static_cast<DownEnd&>(*this); }
   TunnelEnd& up() { return static_cast<UpEnd&>(*this); }
-  const TunnelEnd& down() const { return static_cast<const DownEnd&>(*this); }
-  const TunnelEnd& up() const { return static_cast<const UpEnd&>(*this); }
   // What the two ends had received before.
   struct Early {
     Buffer from_client, from_upstream;
