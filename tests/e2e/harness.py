@@ -5,6 +5,7 @@ fails the test that started it.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -22,25 +23,28 @@ BINARY = BUILD / "ringside"
 SLOWNESS = 5 if os.environ.get("RINGSIDE_SANITIZED") else 1
 
 
+def ports_of_this_process():
+    """Without end: ports above those of the examples and below those that the kernel gives to clients; xdist's workers share none."""
+    workers, worker = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)), os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    low, high = 20480, min(32000, int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]))
+    ports = range(low + int(worker.removeprefix("gw")), high, workers)
+    first = run * 37 % len(ports)
+    return itertools.cycle([*ports[first:], *ports[:first]])
+
+
 def free_port():
-    """A port that nothing listens on now, from below the range that the kernel picks client ports from."""
-    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    """A port that nothing listens on now."""
     for port in free_port.candidates:
-        if port >= low:
-            break
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
                 return port
             except OSError:
                 continue
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
-# Each test process starts elsewhere, so that two runs beside each other seldom meet.
-free_port.candidates = iter(range(21000 + os.getpid() % 9000, 32000))
+free_port.candidates = ports_of_this_process()
 
 
 def wait_until(condition, what, seconds=20.0):
