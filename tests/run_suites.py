@@ -168,6 +168,7 @@ def suites_of(arguments):
         name, _, rest = spec.partition("=")
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *shlex.split(rest)]
         suites.append(Suite(name, "pytest", command, arguments.timeout))
+    suites.sort(key=lambda suite: suite.name != "sim")  # the longest first: the others run beside it
     return suites
 
 

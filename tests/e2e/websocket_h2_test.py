@@ -631,8 +631,8 @@ def test_the_upstreams_end_is_passed_on_at_once(proxy, upstream, down):
         agree(connection)
         connection.recv(100)
         connection.sendall(b"bye")
-        connection.shutdown(socket.SHUT_WR)
         left.append(time.monotonic())
+        connection.shutdown(socket.SHUT_WR)
         connection.recv(100)
 
     running = start(proxy, upstream(serve).port)
