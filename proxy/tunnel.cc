@@ -47,8 +47,8 @@ void Tunnel::start(Early early) {
     if (down().sends_piped()) up().relay_all();
     if (up().sends_piped()) down().relay_all();
   }
-  while (!early.from_client.empty()) pass(down(), early.from_client.pop_front());
-  while (!early.from_upstream.empty()) pass(up(), early.from_upstream.pop_front());
+  pass_early(down(), early.from_client);
+  pass_early(up(), early.from_upstream);
   if (early.client_ended) down().on_end();
   if (early.upstream_ended) up().on_end();
   arm_timer();
@@ -56,17 +56,22 @@ void Tunnel::start(Early early) {
 
 // --- bytes -------------------------------------------------------------------------------------------------------------
 
-void Tunnel::count_bytes(const TunnelEnd& from, size_t bytes) {
-  const bool of_client = is_down(from);
-  if (rare_ != nullptr) (of_client ? rare_->from_client_bytes : rare_->from_upstream_bytes) += bytes;
-  if (of_client && down().raw()) listener_.http_stats().inc(HttpStat::downstream_cx_rx_bytes_total, bytes);
-  if (!of_client && up().raw()) cluster_.stats().inc(ClusterStat::upstream_cx_rx_bytes_total, bytes);
+void Tunnel::pass_early(TunnelEnd& from, Buffer& bytes) {
+  while (!bytes.empty()) relay(from, bytes.pop_front(), End::no);
 }
 
 void Tunnel::pass(TunnelEnd& from, Slice bytes, End end) {
+  const bool of_client = is_down(from);
+  if (of_client && down().raw()) listener_.http_stats().inc(HttpStat::downstream_cx_rx_bytes_total, bytes.size());
+  if (!of_client && up().raw()) cluster_.stats().inc(ClusterStat::upstream_cx_rx_bytes_total, bytes.size());
+  relay(from, std::move(bytes), end);
+}
+
+// Of bytes that the connection has counted as received.
+void Tunnel::relay(TunnelEnd& from, Slice bytes, End end) {
   if (phase_ != Phase::relaying) return from.grant(bytes.size());
   last_activity_ = worker().now();
-  count_bytes(from, bytes.size());
+  if (rare_ != nullptr) (is_down(from) ? rare_->from_client_bytes : rare_->from_upstream_bytes) += bytes.size();
   if (watch() == nullptr) return end == End::yes ? other(from).send_last(std::move(bytes)) : other(from).send(std::move(bytes));
   const TunnelSide side = is_down(from) ? TunnelSide::client : TunnelSide::upstream;
   const TunnelWatch::Verdict verdict = watch()->on_bytes(side, bytes.text());
@@ -79,11 +84,11 @@ void Tunnel::pass(TunnelEnd& from, Slice bytes, End end) {
   if (watch()->deadline() != Instant::max()) arm_timer();
 }
 
-void Tunnel::on_sent(TunnelEnd& end, size_t bytes) {
+void Tunnel::on_sent(TunnelEnd& end, size_t bytes, size_t of_head) {
   last_activity_ = worker().now();
   if (is_down(end) && down().raw()) listener_.http_stats().inc(HttpStat::downstream_cx_tx_bytes_total, bytes);
   if (&end == &up() && up().raw()) cluster_.stats().inc(ClusterStat::upstream_cx_tx_bytes_total, bytes);
-  other(end).grant(bytes);
+  if (bytes > of_head) other(end).grant(bytes - of_head);
 }
 
 // --- the end -----------------------------------------------------------------------------------------------------------

@@ -146,8 +146,11 @@ class Tunnel final : public Retired, public Link<Tunnel>, private Timer, private
   };
   bool is_down(const TunnelEnd& end) { return &end == &down(); }
   TunnelEnd& other(const TunnelEnd& end) { return is_down(end) ? up() : down(); }
+  void pass_early(TunnelEnd& from, Buffer& bytes);
   void pass(TunnelEnd& from, Slice bytes, End end = End::no);
-  void on_sent(TunnelEnd& end, size_t bytes);
+  void relay(TunnelEnd& from, Slice bytes, End end);
+  // `of_head`: so many of the bytes are of the head that went before.
+  void on_sent(TunnelEnd& end, size_t bytes, size_t of_head);
   void on_ended(TunnelEnd& end);
   void on_broken(TunnelEnd& end, Error why);
   void on_gone();
@@ -158,7 +161,6 @@ class Tunnel final : public Retired, public Link<Tunnel>, private Timer, private
     if (rare_ != nullptr) rare_->flags.set(flag);
   }
   Instant next_deadline() const;
-  void count_bytes(const TunnelEnd& from, size_t bytes);
   void count_end();
   void count_upstream_end();
   Worker& worker() const;

@@ -106,7 +106,7 @@ void TunnelEnd::on_closed(Error why) {
 void TunnelEnd::on_sent(size_t bytes) {
   const auto head = static_cast<uint32_t>(std::min<size_t>(bytes, unsent_head_bytes_));
   unsent_head_bytes_ -= head;
-  if (bytes > head) tunnel().on_sent(*this, bytes - head);
+  tunnel().on_sent(*this, bytes, head);
 }
 
 // --- a stream ------------------------------------------------------------------------------------------------------------

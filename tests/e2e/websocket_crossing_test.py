@@ -1,5 +1,8 @@
 """WebSockets that end while they begin: refusals, ends of streams and connections that cross, and the limit of connections."""
 
+import base64
+import hashlib
+import re
 import socket
 import time
 
@@ -94,3 +97,40 @@ def test_connections_max_bounds_upgraded_ones(proxy, hypercorn):
     sockets[0].close()
     wait_until(lambda: running.stat("cluster.origin.upstream_cx_active") == 1, "a place is free")
     assert H1Socket(running.http).status == 101
+
+
+def test_each_byte_is_counted_once(proxy, upstream):
+    """Those in one piece with a head, and the heads, are bytes of the connections like all others."""
+    request = (b"GET / HTTP/1.1\r\nhost: test\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+               b"sec-websocket-version: 13\r\nsec-websocket-key: MTIzNDU2Nzg5MDEyMzQ1Ng==\r\n\r\n")
+    seen = bytearray()
+    said = []
+
+    def origin(connection):
+        while b"\r\n\r\n" not in seen:
+            seen.extend(connection.recv(65536))
+        key = re.search(rb"sec-websocket-key: ([^\r]+)", seen)[1]
+        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        said.append(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+                    b"sec-websocket-accept: " + accept + b"\r\n\r\n" + b"u" * 1000)
+        connection.sendall(said[0])
+        while piece := connection.recv(65536):
+            seen.extend(piece)
+        connection.sendall(b"v" * 2000)
+        said.append(b"v" * 2000)
+
+    server = upstream(origin)
+    running = start(proxy, server.port, "h1")
+    with harness.connect(running.http) as connection:
+        connection.sendall(request + b"a" * 500)
+        wait_until(lambda: seen.count(b"a" * 500) == 1, "the early bytes")
+        connection.sendall(b"b" * 300)
+        wait_until(lambda: seen.endswith(b"b" * 300), "the later bytes")
+        connection.shutdown(socket.SHUT_WR)
+        heard = harness.read_to_end(connection)
+    assert heard.endswith(b"u" * 1000 + b"v" * 2000)
+    wait_until(lambda: running.stat("http.http.downstream_cx_active") == 0, "the end")
+    assert running.stat("http.http.downstream_cx_rx_bytes_total") == len(request) + 800
+    assert running.stat("http.http.downstream_cx_tx_bytes_total") == len(heard)
+    assert running.stat("cluster.origin.upstream_cx_tx_bytes_total") == len(seen)
+    assert running.stat("cluster.origin.upstream_cx_rx_bytes_total") == sum(map(len, said))
