@@ -36,9 +36,9 @@ class HistogramCells {
   ~HistogramCells();
 
   // Writer only.
-  void record(uint64_t value) {
-    if (value == 0) return bump(zeros_);
-    const HistogramBucket bucket = histogram_bucket(value);
+  void record(uint64_t value) { record(value == 0 ? HistogramBucket{} : histogram_bucket(value)); }
+  void record(HistogramBucket bucket) {
+    if (bucket.mantissa == 0) return bump(zeros_);
     Decade* decade = decades_[bucket.decade].load(std::memory_order_relaxed);
     if (decade == nullptr) [[unlikely]]
       decade = grow(bucket.decade);

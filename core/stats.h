@@ -187,13 +187,9 @@ class StatBlock {
     store(stat, (static_cast<uint64_t>(value) << 1) | 1);
   }
   // Histograms, in the unit of the name (mostly milliseconds).
-  void record(Stat stat, uint64_t value) {
-    RS_CHECK(kind(stat) == StatKind::histogram);
-    auto* histogram = reinterpret_cast<HistogramCells*>(load(stat));
-    if (histogram == nullptr) [[unlikely]]
-      histogram = detail_new_histogram(cells_[index(stat)]);
-    histogram->record(value);
-  }
+  void record(Stat stat, uint64_t value) { histogram(stat).record(value); }
+  // A value that several histograms get is looked up once, with histogram_bucket().
+  void record(Stat stat, HistogramBucket bucket) { histogram(stat).record(bucket); }
   // Response codes; counts the class and "completed" as well.
   void record_code(Stat stat, uint32_t code) {
     RS_CHECK(kind(stat) == StatKind::response_codes);
@@ -216,6 +212,13 @@ class StatBlock {
   static constexpr StatKind kind(Stat stat) { return stat_defs(Stat{})[index(stat)].kind; }
   uint64_t load(Stat stat) const {
     return std::atomic_ref<uint64_t>(cells_[index(stat)]).load(std::memory_order_relaxed);
+  }
+  HistogramCells& histogram(Stat stat) {
+    RS_CHECK(kind(stat) == StatKind::histogram);
+    auto* histogram = reinterpret_cast<HistogramCells*>(load(stat));
+    if (histogram == nullptr) [[unlikely]]
+      histogram = detail_new_histogram(cells_[index(stat)]);
+    return *histogram;
   }
   void store(Stat stat, uint64_t value) {
     std::atomic_ref<uint64_t>(cells_[index(stat)]).store(value, std::memory_order_relaxed);

@@ -1,5 +1,6 @@
 #include "proxy/mongo/mongo_observer.h"
 
+#include <optional>
 #include <utility>
 
 #include "core/worker.h"
@@ -16,6 +17,11 @@ uint64_t document_bytes(const MongoHeader& header, MongoOpcode opcode, MongoComp
   const uint64_t body = compressor == MongoCompressor::none ? static_cast<uint64_t>(header.length_bytes) - mongo::header_bytes
                                                             : uncompressed_bytes;
   return body > in_front ? body - in_front : 0;
+}
+
+// Nobody knows whether what was not understood is answered: most of these are.
+bool is_mostly_answered(MongoOpcode opcode) {
+  return opcode == MongoOpcode::msg || opcode == MongoOpcode::compressed || opcode == MongoOpcode::query;
 }
 
 bool is_find(const MongoRequest& request) { return request.is_command && request.command == MongoCommand::find; }
@@ -125,7 +131,7 @@ void MongoObserver::find_stats(const MongoRequest& request, MongoPending& entry)
   entry.collection_stats = last_collection_;
 }
 
-void MongoObserver::count_request(const MongoRequest& request) {
+void MongoObserver::count_flags(const MongoRequest& request) {
   if (request.unacknowledged()) stats_.inc(MongoStat::unacknowledged_write);
   if (request.opcode == MongoOpcode::msg) {
     if ((request.flags & mongo::more_to_come) != 0) stats_.inc(MongoStat::more_to_come);
@@ -185,22 +191,28 @@ void MongoObserver::keep_texts(const MongoReader& reader, MongoPending& entry) {
 void MongoObserver::end_request(const MongoReader& reader, Seen seen) {
   const MongoRequest& request = reader.request();
   count_checksum(reader.checksum());
-  MongoPending entry;
+  const bool follows = seen.facts ? request.expects_reply() : is_mostly_answered(reader.header().opcode());
+  // Where it waits for its reply is where it is written down; the others need a place, too.
+  std::optional<MongoPending> passing;
+  MongoPending* const place = follows ? add_pending(reader.header().request_id) : nullptr;
+  MongoPending& entry = place != nullptr ? *place : passing.emplace();
   describe(reader, seen, entry);
-  if (!seen.facts) {
-    // Nobody knows whether it is answered: most are.
-    const MongoOpcode opcode = entry.opcode;
-    if (opcode == MongoOpcode::msg || opcode == MongoOpcode::compressed || opcode == MongoOpcode::query)
-      add_pending(std::move(entry), reader.header().request_id);
-    return;
-  }
+  if (seen.facts) count_request(reader, entry);
+  if (place != nullptr) return;
+  if (seen.facts && !follows) write_log(entry, MongoOutcome::one_way);
+  chain_.give_back(std::move(entry.texts));
+}
+
+void MongoObserver::count_request(const MongoReader& reader, MongoPending& entry) {
+  const MongoRequest& request = reader.request();
   count_opcode(request.opcode);
   count_compressed(request.compressor, reader.header(), request.uncompressed_bytes);
-  count_request(request);
+  count_flags(request);
   meet_client(request.client);
   find_stats(request, entry);
   count_query(request, entry);
-  const uint64_t bytes = document_bytes(reader.header(), request.opcode, request.compressor, request.uncompressed_bytes);
+  const HistogramBucket bytes =
+      histogram_bucket(document_bytes(reader.header(), request.opcode, request.compressor, request.uncompressed_bytes));
   if (entry.command_stats != nullptr) {
     entry.command_stats->inc(MongoCommandStat::total);
     entry.command_stats->record(MongoCommandStat::request_size, bytes);
@@ -211,25 +223,23 @@ void MongoObserver::end_request(const MongoReader& reader, Seen seen) {
     entry.collection_stats->record(MongoCollectionStat::request_size, bytes);
   }
   entry.auth = auth_step(request);
-  if (request.expects_reply()) return add_pending(std::move(entry), reader.header().request_id);
-  write_log(entry, MongoOutcome::one_way);
-  chain_.give_back(std::move(entry.texts));
 }
 
-void MongoObserver::add_pending(MongoPending entry, int32_t id) {
+// A fresh entry, or null when there is no room.
+MongoPending* MongoObserver::add_pending(int32_t id) {
   bool replaced = false;
   MongoPending* const place = pending_.add(id, replaced);
   reply_to_ = nullptr;  // entries may have moved
   if (place == nullptr) {
     stats_.inc(MongoStat::pending_overflow);
-    return chain_.give_back(std::move(entry.texts));
+    return nullptr;
   }
-  *place = std::move(entry);
   if (replaced)
     stats_.inc(MongoStat::request_unanswered);
   else
     stats_.inc(MongoStat::op_query_active);
   stats_.record(MongoStat::pending_depth, pending_.size());
+  return place;
 }
 
 void MongoObserver::deny_request(const MongoReader& reader) {
@@ -294,20 +304,32 @@ void MongoObserver::end_reply(const MongoReader& reader, Seen seen) {
   }
   reply_to_ = find_request_of(reader.header().response_to);  // requests may have moved it since its header
   if (reply_to_ == nullptr) return stats_.inc(MongoStat::reply_unexpected);
-  MongoPending entry = pending_.take(*std::exchange(reply_to_, nullptr));
+  MongoPending& entry = *std::exchange(reply_to_, nullptr);
   stats_.dec(MongoStat::op_query_active);
   if (seen.facts) count_reply(reader, reply, entry);
   tell(reader, seen.facts ? &reply : nullptr, entry);
   const bool more = seen.facts && (reply.more_to_come() || (reply.opcode == MongoOpcode::reply && entry.exhaust && reply.cursor_id != 0));
-  if (!more) return chain_.give_back(std::move(entry.texts));
-  follower_request_id_ = entry.header.request_id;
-  follower_at_id_ = reader.header().request_id;
-  entry.exhaust_follower = true;
-  entry.sent = chain_.worker().now();
-  add_pending(std::move(entry), follower_at_id_);
+  if (more) return follow_exhaust(entry, reader.header().request_id);
+  chain_.give_back(std::move(entry.texts));
+  pending_.remove(entry);
 }
 
-void MongoObserver::count_times(const MongoPending& entry, uint64_t took_ms) {
+// The next reply may answer this one.
+void MongoObserver::follow_exhaust(MongoPending& entry, int32_t reply_id) {
+  MongoPending follower = std::move(entry);
+  pending_.remove(entry);
+  follower_request_id_ = follower.header.request_id;
+  follower_at_id_ = reply_id;
+  follower.exhaust_follower = true;
+  follower.sent = chain_.worker().now();
+  if (MongoPending* const place = add_pending(reply_id))
+    *place = std::move(follower);
+  else
+    chain_.give_back(std::move(follower.texts));
+}
+
+void MongoObserver::count_times(const MongoPending& entry, Duration took) {
+  const HistogramBucket took_ms = histogram_bucket(in_milliseconds(took));
   if (entry.command_stats != nullptr) entry.command_stats->record(MongoCommandStat::reply_time_ms, took_ms);
   if (entry.collection_stats != nullptr) entry.collection_stats->record(MongoCollectionStat::reply_time_ms, took_ms);
   if (entry.query_stats != nullptr) entry.query_stats->record(MongoQueryStat::reply_time_ms, took_ms);
@@ -315,23 +337,25 @@ void MongoObserver::count_times(const MongoPending& entry, uint64_t took_ms) {
 }
 
 void MongoObserver::count_reply(const MongoReader& reader, const MongoReply& reply, const MongoPending& entry) {
-  const uint64_t bytes = document_bytes(reader.header(), reply.opcode, reply.compressor, reply.uncompressed_bytes);
+  const HistogramBucket bytes =
+      histogram_bucket(document_bytes(reader.header(), reply.opcode, reply.compressor, reply.uncompressed_bytes));
+  const HistogramBucket documents = histogram_bucket(reply.documents);
   const bool failed = reply.failed() || reply.write_errors > 0 || reply.has_write_concern_error;
   // How long a server is silent that was asked to wait says nothing.
-  if (!entry.awaitable && !entry.exhaust_follower) count_times(entry, in_milliseconds(chain_.worker().now() - entry.sent));
+  if (!entry.awaitable && !entry.exhaust_follower) count_times(entry, chain_.worker().now() - entry.sent);
   if (entry.command_stats != nullptr) {
-    entry.command_stats->record(MongoCommandStat::reply_num_docs, reply.documents);
+    entry.command_stats->record(MongoCommandStat::reply_num_docs, documents);
     entry.command_stats->record(MongoCommandStat::reply_size, bytes);
     if (failed) entry.command_stats->inc(MongoCommandStat::error);
   }
   if (entry.collection_stats != nullptr) {
-    entry.collection_stats->record(MongoCollectionStat::reply_num_docs, reply.documents);
+    entry.collection_stats->record(MongoCollectionStat::reply_num_docs, documents);
     entry.collection_stats->record(MongoCollectionStat::reply_size, bytes);
     if (failed) entry.collection_stats->inc(MongoCollectionStat::error);
   }
   for (StatBlock<MongoQueryStat>* one : {entry.query_stats, entry.site_stats}) {
     if (one == nullptr) continue;
-    one->record(MongoQueryStat::reply_num_docs, reply.documents);
+    one->record(MongoQueryStat::reply_num_docs, documents);
     one->record(MongoQueryStat::reply_size, bytes);
   }
   count_error(reply);

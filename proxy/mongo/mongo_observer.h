@@ -50,18 +50,20 @@ class MongoObserver {
   void count_opcode(MongoOpcode opcode);
   void count_checksum(MongoChecksum checksum);
   void count_compressed(MongoCompressor compressor, const MongoHeader& header, uint32_t uncompressed_bytes);
-  void count_request(const MongoRequest& request);
+  void count_request(const MongoReader& reader, MongoPending& entry);
+  void count_flags(const MongoRequest& request);
   void count_query(const MongoRequest& request, MongoPending& entry);
   void find_stats(const MongoRequest& request, MongoPending& entry);
   void meet_client(const MongoClientFacts& client);
   void describe(const MongoReader& reader, Seen seen, MongoPending& entry);
   void keep_texts(const MongoReader& reader, MongoPending& entry);
   MongoAuthStep auth_step(const MongoRequest& request);
-  void add_pending(MongoPending entry, int32_t id);
+  MongoPending* add_pending(int32_t id);
   MongoPending* find_request_of(int32_t response_to);
+  void follow_exhaust(MongoPending& entry, int32_t reply_id);
 
   void count_reply(const MongoReader& reader, const MongoReply& reply, const MongoPending& entry);
-  void count_times(const MongoPending& entry, uint64_t took_ms);
+  void count_times(const MongoPending& entry, Duration took);
   void count_cursor(const MongoReply& reply, const MongoPending& entry);
   void count_transaction(const MongoReply& reply, const MongoPending& entry);
   void count_error(const MongoReply& reply);

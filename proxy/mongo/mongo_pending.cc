@@ -47,21 +47,19 @@ void MongoPendingTable::grow() {
   }
 }
 
-// What stands behind moves up, so that no search ends too early.
-MongoPending MongoPendingTable::take(MongoPending& entry) {
+// What stands behind moves up, so that no search ends too early. Slots that are not used are fresh.
+void MongoPendingTable::remove(MongoPending& entry) {
   auto hole = static_cast<uint32_t>(reinterpret_cast<Slot*>(&entry) - slots_.get());
-  MongoPending taken = std::exchange(slots_[hole].entry, {});
   const uint32_t mask = capacity_ - 1;
   for (uint32_t at = (hole + 1) & mask; slots_[at].used; at = (at + 1) & mask) {
     const uint32_t wanted = home(slots_[at].id);
     if (((at - wanted) & mask) < ((at - hole) & mask)) continue;
     slots_[hole] = std::move(slots_[at]);
-    slots_[at].entry = MongoPending();
     hole = at;
   }
+  slots_[hole].entry = MongoPending();
   slots_[hole].used = false;
   --size_;
-  return taken;
 }
 
 }  // namespace ringside

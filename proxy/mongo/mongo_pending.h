@@ -47,11 +47,11 @@ class MongoPendingTable {
   static constexpr uint32_t size_max = 4096;
 
   uint32_t size() const { return size_; }
-  // Null when there is no room; an entry with the same id is overwritten, `replaced` says so.
+  // A fresh one, or null when there is no room; an entry with the same id is overwritten, `replaced` says so. Moves the others.
   MongoPending* add(int32_t request_id, bool& replaced);
   MongoPending* find(int32_t request_id);
-  // Takes it out. `entry` is one of ours.
-  MongoPending take(MongoPending& entry);
+  // `entry` is one of ours, and is gone then. May move the others.
+  void remove(MongoPending& entry);
   // Every entry, then none is left.
   template <class Visit>
   void drain(Visit visit) {
