@@ -173,7 +173,7 @@ inline bool BsonWalker::take_value(const char* bytes, size_t size) {
 // Most elements stand in one piece: value, type and name are read at once here. What is not so simple, or wrong, is left as it
 // is to the slower way.
 BsonStep BsonWalker::next(std::string_view& bytes) {
-  if (state_ > State::value || gathered_bytes_ != 0) return next_in_pieces(bytes);
+  if (state_ > State::value || gathered_bytes_ != 0) return begins_whole(bytes) ? first_key(bytes) : next_in_pieces(bytes);
   const char* at = bytes.data();
   size_t near = std::min<size_t>(bytes.size(), room());
   if (state_ == State::value) {
@@ -203,6 +203,17 @@ BsonStep BsonWalker::next(std::string_view& bytes) {
     near -= size;
   }
   return next_key(bytes, at, near);
+}
+
+inline bool BsonWalker::begins_whole(std::string_view bytes) const {
+  if (state_ != State::length || gathered_bytes_ != 0 || bytes.size() < lengths_bytes) return false;
+  const uint32_t total = read_u32(bytes.data());
+  return total >= mongo::bson_document_bytes_min && total <= ends_[0];
+}
+
+inline BsonStep BsonWalker::first_key(std::string_view& bytes) {
+  ends_[0] = read_u32(bytes.data());
+  return next_key(bytes, bytes.data() + lengths_bytes, std::min<size_t>(bytes.size(), ends_[0]) - lengths_bytes);
 }
 
 // What stands before `at` is over; of the container, so many bytes are there from it on.

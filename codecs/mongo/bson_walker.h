@@ -94,6 +94,8 @@ class BsonWalker {
   enum class Action : uint8_t { skip, enter, want };
 
   BsonStep next_in_pieces(std::string_view& bytes);
+  bool begins_whole(std::string_view bytes) const;
+  BsonStep first_key(std::string_view& bytes);
   BsonStep next_key(std::string_view& bytes, const char* at, size_t near);
   bool take_value(const char* bytes, size_t size);
   BsonStep begin_document(std::string_view& bytes);
