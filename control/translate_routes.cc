@@ -173,6 +173,9 @@ RouteSpec translate_route(TranslateContext& context, const RouteScope& scope, co
     case api::Route::kRoute: translate_action(context, route.route(), spec); break;
     case api::Route::kDirectResponse:
       spec.direct_response = translate_direct_response(context, scope, route.direct_response());
+      if (spec.match_kind == PathMatchKind::connect && spec.direct_response->status / 100 == 2)
+        context.fail(route.direct_response(), api::DirectResponseAction::kStatusFieldNumber,
+                     "tells the client of a CONNECT that there is a tunnel: use a status of 300 or more");
       break;
     case api::Route::ACTION_NOT_SET: context.missing(route, 0, "needs route or direct_response"); break;
   }

@@ -71,6 +71,7 @@ Address EpollRing::peer_address(int fd) { return sockets::peer_address(fd); }
 void EpollRing::shutdown_write(int fd) { sockets::shutdown_write(fd); }
 
 void EpollRing::reset_on_close(int fd) { sockets::reset_on_close(fd); }
+bool EpollRing::is_delivered(int fd) const { return sockets::is_delivered(fd); }
 
 void EpollRing::close(int fd) {
   forget(fd);

@@ -36,6 +36,7 @@ class EpollRing final : public Ring {
   void shutdown_write(int fd) override;
   void close(int fd) override;
   void reset_on_close(int fd) override;
+  bool is_delivered(int fd) const override;
 
   void accept_multishot(Op& op, int listener_fd) override;
   void receive_multishot(Op& op, int fd) override;

@@ -67,6 +67,11 @@ class Ring {
   virtual void close(int fd) = 0;
   // close() will reset the connection instead of ending it: for a message that must not look whole.
   virtual void reset_on_close(int fd) { static_cast<void>(fd); }
+  // Whether the peer has all that was sent: a reset would destroy the rest.
+  virtual bool is_delivered(int fd) const {
+    static_cast<void>(fd);
+    return true;
+  }
 
   // Result: a new socket, with TCP_NODELAY when it is TCP. Multishot.
   virtual void accept_multishot(Op& op, int listener_fd) = 0;

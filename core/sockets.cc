@@ -1,7 +1,9 @@
 #include "core/sockets.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -97,6 +99,11 @@ Address peer_address(int fd) { return name_of(fd, &::getpeername); }
 void reset_on_close(int fd) {
   const linger at_once{.l_onoff = 1, .l_linger = 0};
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+bool is_delivered(int fd) {
+  int waiting_bytes = 0;
+  return ioctl(fd, SIOCOUTQ, &waiting_bytes) != 0 || waiting_bytes == 0;
 }
 
 void shutdown_write(int fd) { ::shutdown(fd, SHUT_WR); }

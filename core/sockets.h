@@ -32,6 +32,8 @@ void shutdown_both(int fd);
 bool send_at_once(int fd, std::string_view bytes);
 // close() sends RST and drops what is unsent.
 void reset_on_close(int fd);
+// Whether the peer's kernel has all that was sent. True where nobody can tell.
+bool is_delivered(int fd);
 void set_no_delay(int fd);
 
 }  // namespace ringside::sockets

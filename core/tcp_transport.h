@@ -45,6 +45,7 @@ class TcpTransport final : public Transport, private Flushable, private OpIn<Tcp
   void close(Error why) override;
   void abort(Error why) override;
   size_t unsent_bytes() const override { return out_.size_bytes(); }
+  bool is_delivered() const override { return out_.empty() && (fd_ < 0 || worker_.ring().is_delivered(fd_)); }
   Address local_address() const override;
   Address peer_address() const override;
   const ConnectionFacts* facts_before() const override { return facts_.get(); }

@@ -60,6 +60,8 @@ class Transport {
   // The same, and the peer sees a reset: for a message that broke off and must not look whole.
   virtual void abort(Error why) = 0;
   virtual size_t unsent_bytes() const = 0;
+  // Nothing that was given to send() is on its way any more. A system call: not for every message.
+  virtual bool is_delivered() const = 0;
   // As the facts tell it, else the socket.
   virtual Address local_address() const = 0;
   virtual Address peer_address() const = 0;

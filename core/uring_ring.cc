@@ -171,6 +171,7 @@ class UringRing final : public Ring {
   void shutdown_write(int fd) override { sockets::shutdown_write(fd); }
   void close(int fd) override;
   void reset_on_close(int fd) override { sockets::reset_on_close(fd); }
+  bool is_delivered(int fd) const override { return sockets::is_delivered(fd); }
 
   void accept_multishot(Op& op, int listener_fd) override;
   void receive_multishot(Op& op, int fd) override { receive(op, fd, Kind::receive_multishot); }

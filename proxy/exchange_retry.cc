@@ -326,7 +326,8 @@ bool Exchange::on_upstream_timeout(Instant now) {
 
 void Exchange::reply_timeout(const char* details, Charge charge) {
   flags_.set(ResponseFlag::upstream_request_timeout);
-  if (attempts_ != nullptr && attempts_->alternative_status)
+  // To a CONNECT 204 would be a tunnel.
+  if (attempts_ != nullptr && attempts_->alternative_status && request_->method != "CONNECT")
     return reply({.status = 204, .body = {}, .details = details, .charge = charge});
   reply({.status = 504, .body = "upstream request timeout", .details = details, .charge = charge});
 }

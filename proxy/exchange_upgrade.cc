@@ -33,7 +33,8 @@ bool Exchange::take_upgrade(Head& head) {
   if (route_ != nullptr) of_route = route_->spec().upgrades;
   const bool connect = head.method == "CONNECT";
   const AllowedUpgrade allowed =
-      allowed_upgrade(connect ? std::string_view("CONNECT") : head.upgrade_protocol, of_route, manager_.spec().upgrades);
+      connect ? allowed_upgrade(UpgradeKind::connect, "CONNECT", of_route, manager_.spec().upgrades)
+              : allowed_upgrade(UpgradeKind::protocol, head.upgrade_protocol, of_route, manager_.spec().upgrades);
   if (allowed.type.empty()) {
     refuse_upgrade();
     return false;
@@ -176,6 +177,10 @@ void Exchange::start_tunnel() {
   for (std::string_view* each : {&record_.tls_server_name, &record_.tls_ja3, &record_.tls_ja4, &record_.tls_version,
                                  &record_.tls_cipher, &record_.tls_local_subject, &record_.tls_failure})
     if (down_http2 && logged) *each = arena_.copy(*each);
+  const auto after = [](Instant from, Duration time) { return time > Duration::zero() ? from + time : Instant::max(); };
+  const Instant of_client = after(started_, stream_duration_max());
+  const Instant of_cluster = attempts_ != nullptr ? after(attempts_->began, attempts_->upstream_duration) : Instant::max();
+  const Instant ends_at = std::min(of_client, of_cluster);
   Tunnel::Terms terms{.listener = &listener,
                       .cluster = cluster_,
                       .host = std::move(host_),
@@ -185,7 +190,8 @@ void Exchange::start_tunnel() {
                       .session_started = {},
                       .started = started_,
                       .upstream_started = upstream_started_,
-                      .ends_at = stream_duration_max() > Duration::zero() ? started_ + stream_duration_max() : Instant::max(),
+                      .ends_at = ends_at,
+                      .cluster_ends_it = of_cluster < of_client,
                       .idle_timeout = idle_timeout_,
                       .status = status_};
   Tunnel::Early early;

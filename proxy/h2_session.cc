@@ -71,6 +71,7 @@ void H2Session::decode(Slice bytes) {
     codec_.pass_time(static_cast<uint32_t>(std::min<int64_t>(whole_seconds, 3600)));
   }
   codec_.decode(std::move(bytes));
+  if (codec_.take_wants_credit()) worker().ring().hurry();
   if (keepalive_ != nullptr) keepalive_->on_bytes();
   watch();
 }

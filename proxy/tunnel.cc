@@ -32,6 +32,7 @@ Tunnel::Tunnel(Terms terms)
     rare_->watch = std::move(terms.watch);
     rare_->log = terms.log;
     rare_->ends_at = terms.ends_at;
+    rare_->cluster_ends_it = terms.cluster_ends_it;
   }
   if (terms.session != nullptr) session_ = terms.session;
   else session_started_ = terms.session_started;
@@ -88,7 +89,8 @@ void Tunnel::on_sent(TunnelEnd& end, size_t bytes, size_t of_head) {
   last_activity_ = worker().now();
   if (is_down(end) && down().raw()) listener_.http_stats().inc(HttpStat::downstream_cx_tx_bytes_total, bytes);
   if (&end == &up() && up().raw()) cluster_.stats().inc(ClusterStat::upstream_cx_tx_bytes_total, bytes);
-  if (bytes > of_head) other(end).grant(bytes - of_head);
+  // Of what goes out at the end some is our own, for which nobody has credit.
+  if (bytes > of_head && !said_farewell_) other(end).grant(bytes - of_head);
 }
 
 // --- the end -----------------------------------------------------------------------------------------------------------
@@ -124,6 +126,7 @@ void Tunnel::end() {
   broken_ = true;
   last_activity_ = worker().now();
   if (watch() != nullptr) {
+    said_farewell_ = true;
     for (const TunnelSide side : {TunnelSide::client, TunnelSide::upstream}) {
       const std::string_view words = watch()->farewell(side);
       if (!words.empty()) (side == TunnelSide::client ? down() : up()).send(worker().output().copy(words));
@@ -186,7 +189,7 @@ void Tunnel::count_end() {
     rare_->log->on_tunnel_over({.from_client_bytes = rare_->from_client_bytes,
                                 .from_upstream_bytes = rare_->from_upstream_bytes,
                                 .flags = rare_->flags,
-                                .details = timed_out_ ? "stream_idle_timeout" : nullptr,
+                                .details = rare_->details,
                                 .watch = watch()});
   if (!down().raw()) return;
   listener.on_session_closed({.lived = now - session_started_,
@@ -237,7 +240,7 @@ void Tunnel::on_timer() {
   if (now < next_deadline()) return arm_timer();
   if (phase_ == Phase::ending) {
     // Bytes that were accepted get the time that a slow reader has at any other moment.
-    const Instant patience_ends = last_activity_ + milliseconds(idle_timeout_ms_);
+    const Instant patience_ends = idle_timeout_ms_ > 0 ? last_activity_ + milliseconds(idle_timeout_ms_) : Instant::max();
     if ((down().waits_for_reader() || up().waits_for_reader()) && now < patience_ends)
       return worker().timers().arm(*this, std::min(patience_ends, now + seconds(1)));
     // What is unsent is lost, and must not look whole.
@@ -250,14 +253,21 @@ void Tunnel::on_timer() {
     return arm_timer();
   }
   StatBlock<HttpStat>& stats = listener_.http_stats();
-  timed_out_ = true;
-  if (rare_ != nullptr && now >= rare_->ends_at) {
+  const char* details = nullptr;
+  if (rare_ != nullptr && now >= rare_->ends_at && rare_->cluster_ends_it) {
+    cluster_.stats().inc(ClusterStat::upstream_rq_max_duration_reached);
+    note(ResponseFlag::upstream_stream_duration_reached);
+    details = "upstream_max_stream_duration_reached";
+  } else if (rare_ != nullptr && now >= rare_->ends_at) {
     stats.inc(HttpStat::downstream_rq_max_duration_reached);
     note(ResponseFlag::duration_timeout);
+    details = "max_duration_timeout";
   } else {
     stats.inc(HttpStat::downstream_rq_idle_timeout);
     note(ResponseFlag::stream_idle_timeout);
+    details = "stream_idle_timeout";
   }
+  if (rare_ != nullptr) rare_->details = details;
   end();
 }
 

@@ -113,6 +113,7 @@ class Tunnel final : public Retired, public Link<Tunnel>, private Timer, private
     Instant started{};
     Instant upstream_started{};
     Instant ends_at = Instant::max();  // max_stream_duration
+    bool cluster_ends_it = false;      // then: that of the cluster
     Duration idle_timeout{};
     uint16_t status = 101;  // as the client was told
   };
@@ -140,6 +141,8 @@ class Tunnel final : public Retired, public Link<Tunnel>, private Timer, private
     std::unique_ptr<TunnelWatch> watch;
     Exchange* log = nullptr;
     Instant ends_at = Instant::max();
+    const char* details = nullptr;  // of how it ended, where that is known
+    bool cluster_ends_it = false;
     uint64_t from_client_bytes = 0;
     uint64_t from_upstream_bytes = 0;
     ResponseFlags flags{};
@@ -171,7 +174,7 @@ class Tunnel final : public Retired, public Link<Tunnel>, private Timer, private
   bool by_client_ : 1 = false;    // it ended first
   bool by_upstream_ : 1 = false;  // likewise
   bool broken_ : 1 = false;       // an end went without a FIN, or we ended it
-  bool timed_out_ : 1 = false;
+  bool said_farewell_ : 1 = false;  // the watch ended it
   bool connect_ : 1;  // agreed by 2xx
   LiveChain& listener_;
   Cluster& cluster_;

@@ -60,8 +60,8 @@ void TunnelEnd::cut(Error why) {
   if (gone_) return;
   if (is_raw_) {
     finished_ = true;
-    // The last words of a peer that broke off: a reset would destroy them.
-    return transport_->unsent_bytes() > 0 ? transport_->finish_and_close() : transport_->abort(why);
+    // The last words of a peer that broke off: a reset would destroy them (RFC 9110 9.3.6).
+    return transport_->is_delivered() ? transport_->abort(why) : transport_->finish();
   }
   close(why);
 }
@@ -99,7 +99,7 @@ void TunnelEnd::on_end() {
 
 void TunnelEnd::on_closed(Error why) {
   gone_ = true;
-  ended_ = true;
+  ended_ = finished_ = true;
   tunnel().on_broken(*this, why);
 }
 

@@ -35,6 +35,9 @@ struct AllowedUpgrade {
   std::string_view type;  // as the request spells it
   bool terminates = false;
 };
-AllowedUpgrade allowed_upgrade(std::string_view offered, std::span<const UpgradeSpec> route, std::span<const UpgradeSpec> manager);
+// CONNECT is no protocol that an Upgrade field (or :protocol) can name.
+enum class UpgradeKind : uint8_t { connect, protocol };
+AllowedUpgrade allowed_upgrade(UpgradeKind kind, std::string_view offered, std::span<const UpgradeSpec> route,
+                               std::span<const UpgradeSpec> manager);
 
 }  // namespace ringside

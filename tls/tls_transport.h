@@ -88,6 +88,7 @@ class TlsTransport final : public Transport,
   void close(Error why) override;
   void abort(Error why) override;
   size_t unsent_bytes() const override { return plain_.size_bytes() + plain_below_bytes_; }
+  bool is_delivered() const override { return unsent_bytes() == 0 && below_->is_delivered(); }
   Address local_address() const override { return below_->local_address(); }
   Address peer_address() const override { return below_->peer_address(); }
   const ConnectionFacts* facts_before() const override { return below_->facts_before(); }

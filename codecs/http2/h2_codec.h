@@ -57,6 +57,8 @@ class H2Codec : private H2SenderUser {
   bool drained() const { return goaway_sent_; }
   bool dead() const { return dead_; }
   uint32_t unsent_bytes() const { return sender_.unsent_bytes(); }
+  // Since the last call the peer came to have less than half a window left: whoever grants should hear soon of what has gone out.
+  bool take_wants_credit() { return std::exchange(wants_credit_, false); }
 
  protected:
   friend struct H2Stream;
@@ -128,6 +130,7 @@ class H2Codec : private H2SenderUser {
   Opening block_;
   Error error_{};
   int64_t receive_window_bytes_;
+  bool wants_credit_ = false;
   uint32_t credit_bytes_ = 0;   // of the connection, not told yet
   uint32_t granted_bytes_ = 0;  // for the owner's transport
   uint32_t depth_ = 0;          // of calls

@@ -164,6 +164,8 @@ void H2Codec::deliver_data(Slice piece) {
   if (stream == nullptr || stream->user == nullptr) return credit(size);
   if (size <= h2::pack_bytes_max && stream->ungranted_bytes > 0) piece = stream->packing.copy(piece.text());
   stream->ungranted_bytes += size;
+  wants_credit_ |= stream->receive_window_bytes < limits_.stream_window_bytes / 2 ||
+                   receive_window_bytes_ < std::max(limits_.connection_window_bytes, h2::window_default_bytes) / 2;
   const bool last = reader_.payload_left() == 0 && reader_.padding_left() == 0 && reader_.header().has(h2::end_stream);
   if (last) stream->in = H2Stream::In::ended;
   stream->begun = true;

@@ -56,7 +56,8 @@ void H2ServerCodec::send_head(H2Stream& stream, const Head& head, End end) {
   RS_CHECK(stream.out == H2Stream::Out::head);
   if (head.status == 101 && stream.extended) return write_head(stream, list_response(head, pool_.fields(), 200), End::no);
   if (head.status < 200) return fail_local(stream, "informational status as the answer");
-  stream.bodiless = stream.head_request || head.status == 204 || head.status == 304;
+  const bool tunnel = head.upgrade && stream.connect && head.status / 100 == 2;  // whatever it says: RFC 9110 9.3.6
+  stream.bodiless = !tunnel && (stream.head_request || head.status == 204 || head.status == 304);
   write_head(stream, list_response(head, pool_.fields()), end);
 }
 

@@ -14,13 +14,18 @@ std::string ConnectionTerms::key() const {
   return key;
 }
 
+namespace {
+constexpr Duration room_poll_time = milliseconds(20);
+}  // namespace
+
 void LeaseUser::give_up_lease() {
   if (waits_in_ != nullptr) waits_in_->give_up(*this);
 }
 
 ConnectionPool::ConnectionPool(Cluster& cluster, Endpoint& endpoint, UpstreamProtocol protocol,
                                std::unique_ptr<const ConnectionTerms> terms)
-    : cluster_(cluster),
+    : Timer([](Timer& timer) { static_cast<ConnectionPool&>(timer).dial_for_waiting(); }),
+      cluster_(cluster),
       endpoint_(endpoint),
       terms_(std::move(terms)),
       protocol_(protocol),
@@ -163,14 +168,21 @@ void ConnectionPool::on_gone(UpstreamConnection& connection) {
   stats.dec(ClusterStat::upstream_cx_active);
   stats.inc(ClusterStat::upstream_cx_destroy);
   endpoint_.cells().subtract(HostStat::cx_active);
-  // Its place may be what somebody waits for.
-  if (!closed_ && more_to_dial() && may_dial()) dial_one();
+  dial_for_waiting();
 }
 
 void ConnectionPool::on_left(UpstreamConnection& connection) {
   connection.Link<UpstreamConnection>::unlink();
   --connections_;
-  if (!closed_ && more_to_dial() && may_dial()) dial_one();
+  dial_for_waiting();
+}
+
+// The place of one that went may be what somebody waits for. Where all are taken by others (other workers, other endpoints, tunnels,
+// which no pool has any more), nobody tells us when one of them ends.
+void ConnectionPool::dial_for_waiting() {
+  if (closed_ || waiting_count_ == 0) return;
+  if (more_to_dial() && may_dial()) dial_one();
+  if (connections_ == 0) cluster_.worker().arm(*this, room_poll_time);
 }
 
 void ConnectionPool::fail_waiting(Error why) {

@@ -32,7 +32,7 @@ class LeaseUser : public Link<LeaseUser> {
   ConnectionPool* waits_in_ = nullptr;
 };
 
-class ConnectionPool {
+class ConnectionPool : private Timer {
  public:
   // `protocol`: http1, http2 or by_alpn. `terms`: of all its connections; null: none of their own.
   ConnectionPool(Cluster& cluster, Endpoint& endpoint, UpstreamProtocol protocol,
@@ -79,6 +79,7 @@ class ConnectionPool {
   void note_arrival(UpstreamConnection& connection);
   UpstreamConnection* take_ready();
   void fail_waiting(Error why);
+  void dial_for_waiting();
 
   Cluster& cluster_;
   Endpoint& endpoint_;

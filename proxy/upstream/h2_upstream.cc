@@ -89,6 +89,7 @@ void H2Upstream::on_bytes(Slice bytes) {
     codec_.pass_time(static_cast<uint32_t>(std::min<int64_t>(whole_seconds, 3600)));
   }
   codec_.decode(std::move(bytes));
+  if (codec_.take_wants_credit()) worker_.ring().hurry();
   if (keepalive_ != nullptr) keepalive_->on_bytes();
   // SETTINGS may have made room, GOAWAY may have ended it.
   if (!closing_ && (ready ? !codec_.reusable() : capacity() > 0)) worker_.flush_later(*this);

@@ -196,6 +196,23 @@ TEST(H2Server, GrantsComeBackAtHalfAWindow) {
   EXPECT_THAT(server.flush(), HasSubstr("GOAWAY 1 3 DATA beyond the connection's window"));
 }
 
+TEST(H2Server, WantsCreditWhenLessThanHalfAWindowIsLeft) {
+  H2Limits limits;
+  limits.stream_window_bytes = 65535;
+  limits.connection_window_bytes = 1 << 20;
+  ServerEnd server(limits);
+  server.greet();
+  server.feed(request(1, "POST", 0));
+  server.feed(data(1, std::string(16000, 'x')) + data(1, std::string(16000, 'x')));
+  EXPECT_FALSE(server.codec.take_wants_credit());
+  server.feed(data(1, std::string(1000, 'x')));
+  EXPECT_TRUE(server.codec.take_wants_credit());
+  EXPECT_FALSE(server.codec.take_wants_credit());
+  server.last().stream->grant(33000);
+  server.feed(data(1, "x"));
+  EXPECT_FALSE(server.codec.take_wants_credit());
+}
+
 TEST(H2Server, StreamWindowIsTheStreamsFault) {
   H2Limits limits;
   limits.stream_window_bytes = 65535;
