@@ -13,6 +13,9 @@
 namespace ringside {
 
 namespace {
+// A peer that is quick has acknowledged what it was sent by then, even if it delays that.
+constexpr Duration acknowledged_time = milliseconds(60);
+
 uint32_t whole_milliseconds(Duration time) {
   return static_cast<uint32_t>(std::clamp<int64_t>(time / milliseconds(1), 0, UINT32_MAX));
 }
@@ -222,6 +225,7 @@ void Tunnel::count_upstream_end() {
 // --- time --------------------------------------------------------------------------------------------------------------
 
 Instant Tunnel::next_deadline() const {
+  if (down().cuts() || up().cuts()) return last_activity_ + acknowledged_time;
   if (phase_ != Phase::relaying)
     return last_activity_ + std::max<Duration>(listener_.http().spec().delayed_close_timeout, milliseconds(1));
   Instant deadline = rare_ != nullptr ? rare_->ends_at : Instant::max();
@@ -238,6 +242,11 @@ void Tunnel::on_timer() {
   const Instant now = worker().now();
   if (phase_ == Phase::gone) return;
   if (now < next_deadline()) return arm_timer();
+  if (down().cuts() || up().cuts()) {
+    down().cut_behind_the_rest();
+    up().cut_behind_the_rest();
+    return arm_timer();
+  }
   if (phase_ == Phase::ending) {
     // Bytes that were accepted get the time that a slow reader has at any other moment.
     const Instant patience_ends = idle_timeout_ms_ > 0 ? last_activity_ + milliseconds(idle_timeout_ms_) : Instant::max();

@@ -49,8 +49,10 @@ class TunnelEnd : public TransportUser, public StreamUser {
   void grant(size_t bytes);
   // Both directions are over: closes, behind what is unsent.
   void close_when_sent();
-  // Now; the peer is to see that it broke off.
+  // The peer is to see that it broke off: now, or when it has all that was on its way; see cuts().
   void cut(Error why);
+  // That was not so soon: a FIN behind the rest, if it is not there yet.
+  void cut_behind_the_rest();
   void close(Error why);
   // Of a transport: with a reset.
   void abort();
@@ -60,9 +62,11 @@ class TunnelEnd : public TransportUser, public StreamUser {
   bool finished() const { return finished_; }  // nor shall we
   bool waits_for_reader() const { return is_raw_ && !gone_ && transport_->unsent_bytes() > 0; }
   bool gone() const { return gone_; }
+  bool cuts() const { return cut_ && !gone_; }  // something is on its way yet
 
  private:
   friend class Tunnel;
+  void cut_when_delivered();
   void on_bytes(Slice bytes) override;
   void on_end() override;
   void on_closed(Error why) override;
@@ -88,6 +92,7 @@ class TunnelEnd : public TransportUser, public StreamUser {
   bool ended_ : 1 = false;
   bool finished_ : 1 = false;
   bool gone_ : 1 = false;
+  bool cut_ : 1 = false;  // see cut()
 };
 
 // The two as bases of their tunnel: they find it without a pointer.
@@ -123,6 +128,8 @@ class Tunnel final : public Retired, public Link<Tunnel>, private Timer, private
 
   TunnelEnd& down() { return static_cast<DownEnd&>(*this); }
   TunnelEnd& up() { return static_cast<UpEnd&>(*this); }
+  const TunnelEnd& down() const { return static_cast<const DownEnd&>(*this); }
+  const TunnelEnd& up() const { return static_cast<const UpEnd&>(*this); }
   // What the two ends had received before.
   struct Early {
     Buffer from_client, from_upstream;

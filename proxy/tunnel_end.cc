@@ -59,11 +59,26 @@ void TunnelEnd::close_when_sent() {
 void TunnelEnd::cut(Error why) {
   if (gone_) return;
   if (is_raw_) {
-    finished_ = true;
-    // The last words of a peer that broke off: a reset would destroy them (RFC 9110 9.3.6).
-    return transport_->is_delivered() ? transport_->abort(why) : transport_->finish();
+    finished_ = cut_ = true;
+    cut_when_delivered();
+    if (cut_ && transport_->unsent_bytes() > 0) tunnel().worker().ring().hurry();
+    return;
   }
   close(why);
+}
+
+// The last words of a peer that broke off: a reset would destroy them (RFC 9110 9.3.6).
+void TunnelEnd::cut_when_delivered() {
+  if (gone_ || !cut_ || !transport_->is_delivered()) return;
+  cut_ = false;
+  transport_->abort({ErrorCode::peer_reset, Origin::local, Retry::never, "the other side broke off"});
+}
+
+void TunnelEnd::cut_behind_the_rest() {
+  cut_when_delivered();
+  if (!cuts()) return;
+  cut_ = false;
+  transport_->finish();
 }
 
 void TunnelEnd::abort() {
@@ -107,6 +122,7 @@ void TunnelEnd::on_sent(size_t bytes) {
   const auto head = static_cast<uint32_t>(std::min<size_t>(bytes, unsent_head_bytes_));
   unsent_head_bytes_ -= head;
   tunnel().on_sent(*this, bytes, head);
+  cut_when_delivered();
 }
 
 // --- a stream ------------------------------------------------------------------------------------------------------------
