@@ -122,6 +122,16 @@ void Tunnel::on_broken(TunnelEnd& end, Error why) {
   on_gone();
 }
 
+// One side had said its last and takes no more: what the other still says is for nobody.
+void Tunnel::on_sated() {
+  if (phase_ == Phase::relaying) {
+    phase_ = Phase::ending;
+    last_activity_ = worker().now();
+    arm_timer();
+  }
+  on_gone();
+}
+
 // We end it: each side hears the watch's last word, and has a while to say goodbye.
 void Tunnel::end() {
   if (phase_ != Phase::relaying) return;

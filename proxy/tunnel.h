@@ -163,6 +163,7 @@ class Tunnel final : public Retired, public Link<Tunnel>, private Timer, private
   void on_sent(TunnelEnd& end, size_t bytes, size_t of_head);
   void on_ended(TunnelEnd& end);
   void on_broken(TunnelEnd& end, Error why);
+  void on_sated();
   void on_gone();
   void end();
   void on_timer();

@@ -146,9 +146,9 @@ void TunnelEnd::on_body(Slice piece, End end) {
 
 void TunnelEnd::on_reset(Error why) {
   stream_ = nullptr;
-  gone_ = true;
-  ended_ = true;
-  tunnel().on_broken(*this, why);
+  gone_ = ended_ = finished_ = true;
+  // It had ended before, and wants no more (RFC 9113 8.1).
+  why.code == ErrorCode::none ? tunnel().on_sated() : tunnel().on_broken(*this, why);
 }
 
 }  // namespace ringside

@@ -214,3 +214,35 @@ def test_connect_is_no_protocol_to_upgrade_to(proxy, upstream):
         client.sendall(REQUEST.replace(b"websocket\r\n", b"connect\r\n"))
         assert harness.receive_response(client).status == 403
     assert server.accepted == 0
+
+
+@pytest.mark.parametrize("down", VERSIONS)
+def test_an_upstream_that_has_ended_and_wants_no_more(proxy, down):
+    """END_STREAM, then RST_STREAM with NO_ERROR: nothing broke, and nobody waits for delayed_close_timeout."""
+
+    heard = threading.Semaphore(0)
+
+    def leave(stream):
+        stream.begin(200)
+        stream.send(b"bye", end=True)
+        heard.acquire(timeout=20)
+        stream.refuse(0)
+
+    origin = origin_of_sockets(leave)
+    running = start(proxy, origin.port, "h2", delayed_close_timeout="600s")
+    for _ in range(5):
+        ws = open_socket(down, running.http)
+        assert ws.status in (101, 200)
+        said = b""
+        while piece := ws.read():
+            said += piece
+        assert said == b"bye"
+        heard.release()
+        if down == "h1":
+            ws.end()
+        else:
+            ws.client.connection.end_stream(ws.stream.id)
+            ws.client.flush()
+        wait_until(lambda: running.stat("http.http.downstream_cx_upgrades_active") == 0, "no upgrade active")
+        ws.close()
+    assert running.stat("http.http.downstream_rq_rx_reset") == 0
