@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed  # noqa: E402
 from websockets.sync.server import serve  # noqa: E402
 
 WSTEST = os.environ.get("RINGSIDE_WSTEST", "")
-CASES = os.environ.get("RINGSIDE_WSTEST_CASES", "1.*,2.*,3.*,4.*,5.*,7.*,10.*,12.1.1,12.1.3,13.1.1,13.3.1,13.7.1").split(",")
+CASES = os.environ.get("RINGSIDE_WSTEST_CASES", "1.*,2.*,3.*,4.*,5.*,6.*,7.*,9.1.*,9.2.*,9.7.*,9.8.*,10.*,12.1.1,12.1.3,13.1.1,13.3.1,13.7.1").split(",")
 
 pytestmark = [
     pytest.mark.skipif(not WSTEST, reason="RINGSIDE_WSTEST does not name the wstest of an autobahntestsuite, which needs Python 2.7 (docs/testing.md)"),
