@@ -135,6 +135,10 @@ void Exchange::on_upstream_reset(Error why) {
   connection_ = nullptr;
   up_stream_ = nullptr;
   if (upstream_end_) return;  // its answer is with a filter, whole
+  if (upgrade_ != nullptr && upgrade_->agreed && upgrade_->upstream_ended) {
+    upgrade_->upstream_gone = why;
+    return;
+  }
   host_->cells(worker_.index()).add(HostStat::rq_error);
   const bool protocol = why.code == ErrorCode::bad_message || why.code == ErrorCode::too_large;
   // What we ended ourselves, as we shut down, is not begun again.

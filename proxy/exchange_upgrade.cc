@@ -206,7 +206,9 @@ void Exchange::start_tunnel() {
     early.from_client = std::move(held_body_);
     early.client_ended = upgrade_->client_ended;
   }
-  const bool up_http2 = connection_->version() == HttpVersion::http2;
+  const bool up_gone = upgrade_->upstream_gone.has_value();
+  const bool up_http2 = up_gone || connection_->version() == HttpVersion::http2;
+  early.upstream_gone = upgrade_->upstream_gone;
   if (!up_http2) {
     up = connection_->leave_http();
     early.from_upstream = std::move(up.early);
@@ -218,7 +220,9 @@ void Exchange::start_tunnel() {
   Tunnel& tunnel = *listener.shard().new_tunnel(std::move(terms));
   listener.add_tunnel(tunnel);
   down_http2 ? tunnel.down().attach(down_stream_, early.client_ended) : tunnel.down().attach(down);
-  up_http2 ? tunnel.up().attach(*up_stream_, early.upstream_ended) : tunnel.up().attach(up);
+  if (up_gone) tunnel.up().attach_nothing();
+  else if (up_http2) tunnel.up().attach(*up_stream_, early.upstream_ended);
+  else tunnel.up().attach(up);
   phase_ = Phase::done;
   connection_ = nullptr;
   up_stream_ = nullptr;

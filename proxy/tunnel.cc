@@ -55,6 +55,7 @@ void Tunnel::start(Early early) {
   pass_early(up(), early.from_upstream);
   if (early.client_ended) down().on_end();
   if (early.upstream_ended) up().on_end();
+  if (early.upstream_gone) early.upstream_gone->code == ErrorCode::none ? on_sated() : on_broken(up(), *early.upstream_gone);
   arm_timer();
 }
 

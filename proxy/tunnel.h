@@ -6,6 +6,7 @@
 //
 // What went out at one end is credit for the other, a FIN goes on as one, and a connection that breaks breaks the other side as well.
 #include <memory>
+#include <optional>
 
 #include "codecs/http.h"
 #include "core/transport.h"
@@ -38,6 +39,8 @@ class TunnelEnd : public TransportUser, public StreamUser {
   void attach(RawConnection& connection);
   // `input_over`: END_STREAM came before.
   void attach(Stream& stream, bool input_over);
+  // It has ended, and takes nothing.
+  void attach_nothing() { gone_ = ended_ = finished_ = true; }
   void relay_all() { transport_->relay(SIZE_MAX); }
   bool sends_piped() const { return is_raw_ && transport_->sends_piped(); }
 
@@ -134,6 +137,7 @@ class Tunnel final : public Retired, public Link<Tunnel>, private Timer, private
   struct Early {
     Buffer from_client, from_upstream;
     bool client_ended = false, upstream_ended = false;
+    std::optional<Error> upstream_gone;  // behind its end
   };
   // Both ends are attached.
   void start(Early early);

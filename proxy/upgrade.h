@@ -1,10 +1,12 @@
 #pragma once
 // A request to leave HTTP, from the moment that it is allowed to the one where both sides have agreed. Lives in the exchange's arena.
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "core/buffer.h"
+#include "core/error.h"
 #include "proxy/specs.h"
 #include "proxy/tunnel_watch.h"
 
@@ -21,6 +23,7 @@ struct Upgrade {
   bool refused = false;         // the upstream's answer is an answer of HTTP
   bool client_ended = false;    // END_STREAM before the answer
   bool upstream_ended = false;  // END_STREAM with the answer, or right behind it
+  std::optional<Error> upstream_gone;  // its stream went then, before there was a tunnel: all that it said is there
 };
 
 // Whoever lets go of it runs the destructor; the arena has the memory.

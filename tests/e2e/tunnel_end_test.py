@@ -217,7 +217,8 @@ def test_connect_is_no_protocol_to_upgrade_to(proxy, upstream):
 
 
 @pytest.mark.parametrize("down", VERSIONS)
-def test_an_upstream_that_has_ended_and_wants_no_more(proxy, down):
+@pytest.mark.parametrize("when", ["with its answer", "later"])
+def test_an_upstream_that_has_ended_and_wants_no_more(proxy, down, when):
     """END_STREAM, then RST_STREAM with NO_ERROR: nothing broke, and nobody waits for delayed_close_timeout."""
 
     heard = threading.Semaphore(0)
@@ -225,7 +226,8 @@ def test_an_upstream_that_has_ended_and_wants_no_more(proxy, down):
     def leave(stream):
         stream.begin(200)
         stream.send(b"bye", end=True)
-        heard.acquire(timeout=20)
+        if when == "later":
+            heard.acquire(timeout=20)
         stream.refuse(0)
 
     origin = origin_of_sockets(leave)
