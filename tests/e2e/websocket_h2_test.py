@@ -757,11 +757,9 @@ def many_idle(proxy, count):
     sockets = [H1Socket(running.http) for _ in range(count)]
     each = (running.rss_bytes() - before) / count
     assert running.stat("http.http.downstream_cx_upgrades_active") == count + 50
-    began = time.monotonic()
     for number, ws in enumerate(others * 10):
         ws.write(b"%8d" % number)
         assert ws.read() == b"%8d" % number
-    took = (time.monotonic() - began) / 500
     for ws in sockets[::100]:
         ws.write(b"still here")
         assert ws.read() == b"still here"
@@ -769,11 +767,10 @@ def many_idle(proxy, count):
         ws.close()
     check_over(running, "h1", total=count + 50)
     server.close()
-    return each, took
+    return each
 
 
 @pytest.mark.release_only
 def test_a_thousand_idle_sockets(proxy):
-    each, took = many_idle(proxy, 1000)
+    each = many_idle(proxy, 1000)
     assert each < 8192, f"{each:.0f} bytes each"
-    assert took < 0.02, f"{took * 1000:.1f} ms for an echo"
