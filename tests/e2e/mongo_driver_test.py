@@ -248,10 +248,8 @@ def test_compressed(client, db, link, shim, compressor):
 # --- Much --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_hundred_thousand_documents(link, db, ring):
+def test_a_hundred_thousand_documents(link, db):
     """All that was written is read again, byte for byte, and the proxy keeps none of it."""
-    if ring == "uring":
-        pytest.skip("it is mostly the work of PyMongo and the server, and done on the other ring")
     made = ({"_id": number, "data": hashlib.sha256(b"%d" % number).hexdigest(), "n": number * number} for number in range(100_000))
     before = link.running.rss_bytes()
     every = list(made)

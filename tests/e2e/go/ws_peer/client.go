@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -42,6 +43,16 @@ type socket interface {
 	ping() error
 	closeWith(code int, reason string) (string, error)
 	drop()
+}
+
+// A message in fragments, as the library makes them of these.
+func writePieces(message io.WriteCloser, pieces [][]byte) error {
+	for _, piece := range pieces {
+		if _, err := message.Write(piece); err != nil {
+			return err
+		}
+	}
+	return message.Close()
 }
 
 type dialer func(path string) (socket, *http.Response, error)

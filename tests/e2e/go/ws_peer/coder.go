@@ -60,12 +60,7 @@ func (s *coderSocket) send(text bool, pieces ...[]byte) error {
 	if err != nil {
 		return err
 	}
-	for _, piece := range pieces {
-		if _, err := writer.Write(piece); err != nil {
-			return err
-		}
-	}
-	return writer.Close()
+	return writePieces(writer, pieces)
 }
 
 func (s *coderSocket) receive() (bool, []byte, error) {

@@ -45,12 +45,7 @@ func (s *gorillaSocket) send(text bool, pieces ...[]byte) error {
 	if err != nil {
 		return err
 	}
-	for _, piece := range pieces {
-		if _, err := writer.Write(piece); err != nil {
-			return err
-		}
-	}
-	return writer.Close()
+	return writePieces(writer, pieces)
 }
 
 func (s *gorillaSocket) receive() (bool, []byte, error) {
